@@ -1,0 +1,132 @@
+//! Sagas: as `/sagas` shows them, and the vocabulary of the database's columns.
+
+use super::ids::{DemoSagaId, SagaId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// A saga in a coordinator's memory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Saga {
+    /// Its id.
+    pub id: SagaId,
+    /// How it is doing.
+    pub state: SagaState,
+}
+
+/// How a saga in memory is doing. Ready, running and unwinding all read `running`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum SagaState {
+    /// Not at rest yet.
+    Running,
+    /// Came to rest with all its effects.
+    Succeeded,
+    /// An action failed and everything before it was undone.
+    Failed {
+        /// The node that failed.
+        error_node_name: String,
+        /// Why.
+        error_info: SagaErrorInfo,
+    },
+    /// An action failed, and then an undo action failed: a person must look.
+    Stuck {
+        /// The node that failed.
+        error_node_name: String,
+        /// Why.
+        error_info: SagaErrorInfo,
+        /// The node whose undo action failed.
+        undo_error_node_name: String,
+        /// Why.
+        undo_source_error: serde_json::Value,
+    },
+}
+
+/// Why a node failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "error", rename_all = "snake_case")]
+pub enum SagaErrorInfo {
+    /// The action itself said so.
+    ActionFailed {
+        /// What it said.
+        source_error: serde_json::Value,
+    },
+    /// Something stored could not be read.
+    DeserializeFailed {
+        /// Why.
+        message: String,
+    },
+    /// Somebody asked for it.
+    InjectedError,
+    /// A result could not be written down.
+    SerializeFailed {
+        /// Why.
+        message: String,
+    },
+    /// A subsaga could not be made.
+    SubsagaCreateFailed {
+        /// Why.
+        message: String,
+    },
+}
+
+/// Answer of `POST /demo-saga`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DemoSaga {
+    /// The saga.
+    pub saga_id: SagaId,
+    /// What to complete it with; not the saga's id.
+    pub demo_saga_id: DemoSagaId,
+}
+
+/// Column `saga.saga_state`. A cache: the log decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CachedState {
+    /// Going forward.
+    Running,
+    /// Undoing.
+    Unwinding,
+    /// At rest: succeeded, failed or stuck.
+    Done,
+    /// Given up by an operator or by policy.
+    Abandoned,
+}
+
+impl CachedState {
+    /// The text in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Unwinding => "unwinding",
+            Self::Done => "done",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+impl fmt::Display for CachedState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text is not one of the states.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown saga state {0:?}; known states: running, unwinding, done, abandoned")]
+pub struct UnknownState(pub String);
+
+impl FromStr for CachedState {
+    type Err = UnknownState;
+
+    fn from_str(text: &str) -> Result<Self, UnknownState> {
+        Ok(match text {
+            "running" => Self::Running,
+            "unwinding" => Self::Unwinding,
+            "done" => Self::Done,
+            "abandoned" => Self::Abandoned,
+            other => return Err(UnknownState(other.to_owned())),
+        })
+    }
+}
