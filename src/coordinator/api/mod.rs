@@ -1,0 +1,4 @@
+//! The two HTTP APIs. The internal one is Nexus's, for operators; the external one is Oxide's, for users.
+
+mod errors;
+pub mod internal;
