@@ -44,8 +44,10 @@ pub const DATABASE_FILE: &str = "sagactl.db";
 
 /// What a coordinator is made from.
 pub struct Config {
-    /// Where the database, the SEC's id and the lock live. Made if it is not there.
+    /// Where the SEC's id and the lock live. Made if it is not there.
     pub data_dir: PathBuf,
+    /// The database; [`DATABASE_FILE`] in the data directory as a rule. Made if it is not there.
+    pub database: PathBuf,
     /// Where the internal API listens; port 0 takes a free one.
     pub internal: SocketAddr,
     /// Where the external API listens; port 0 takes a free one.
@@ -121,7 +123,7 @@ impl Coordinator {
             Some(sec_id) => sec_id,
             None => identity::load_or_create_sec_id(&config.data_dir)?,
         };
-        let path = config.data_dir.join(DATABASE_FILE);
+        let path = config.database;
         let store = SqliteStore::open(&path, OpenOptions::new(Arc::clone(&config.on_fatal)))
             .map_err(|source| StartError::Store { path, source })?;
         let store: SharedStore = Arc::new(store);
@@ -266,11 +268,8 @@ fn serve_external(
     sagas: &Sagas,
     store: &SharedStore,
 ) -> Result<SocketAddr, StartError> {
-    let context = external::ExternalContext {
-        sagas: sagas.clone(),
-        store: Arc::clone(store),
-        log: log.clone(),
-    };
+    let context =
+        external::ExternalContext { sagas: sagas.clone(), store: Arc::clone(store), log: log.clone() };
     let log = log.clone();
     on_own_thread("external-api", async move || {
         let server = ServerBuilder::new(external::api_description(), context, log)
@@ -295,7 +294,8 @@ struct Internal {
 
 fn serve_internal(parts: Internal) -> Result<SocketAddr, StartError> {
     on_own_thread("internal-api", async move || {
-        let Internal { log, address, sagas, info, recovery: (recovery, waker, period), mut heartbeat } = parts;
+        let Internal { log, address, sagas, info, recovery: (recovery, waker, period), mut heartbeat } =
+            parts;
         // The tasks want the address that the server is yet to be given, and the server wants the tasks.
         let driver = Arc::new(OnceLock::new());
         let url = Arc::new(OnceLock::<String>::new());

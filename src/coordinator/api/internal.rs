@@ -12,9 +12,8 @@ use crate::wire::ids::{DemoSagaId, SagaId};
 use crate::wire::info::Info;
 use crate::wire::sagas::{DemoSaga, Saga};
 use dropshot::{
-    ClientErrorStatusCode, HttpError, HttpResponseHeaders, HttpResponseOk,
-    HttpResponseUpdatedNoContent, PaginationParams, Path, Query, RequestContext, ResultsPage, TypedBody,
-    WhichPage,
+    ClientErrorStatusCode, HttpError, HttpResponseHeaders, HttpResponseOk, HttpResponseUpdatedNoContent,
+    PaginationParams, Path, Query, RequestContext, ResultsPage, TypedBody, WhichPage,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -193,13 +192,13 @@ impl InternalApi for InternalApiImpl {
         rqctx: RequestContext<InternalContext>,
         body: TypedBody<ActivateRequest>,
     ) -> Result<HttpResponseHeaders<HttpResponseUpdatedNoContent>, HttpError> {
-        let iterations = rqctx
-            .context()
-            .driver()?
-            .activate(&body.into_inner().bgtask_names)
-            .map_err(|unknown| errors::not_found(&format!("background tasks: {}", unknown.0.join(", "))))?;
+        let iterations =
+            rqctx.context().driver()?.activate(&body.into_inner().bgtask_names).map_err(|unknown| {
+                errors::not_found(&format!("background tasks: {}", unknown.0.join(", ")))
+            })?;
         let mut response = HttpResponseHeaders::new_unnamed(HttpResponseUpdatedNoContent());
-        let named: Vec<_> = iterations.iter().map(|(name, iteration)| format!("{name}={iteration}")).collect();
+        let named: Vec<_> =
+            iterations.iter().map(|(name, iteration)| format!("{name}={iteration}")).collect();
         if let Ok(value) = named.join(",").parse() {
             response.headers_mut().insert(ITERATIONS_HEADER, value);
         }
@@ -214,7 +213,9 @@ impl InternalApi for InternalApiImpl {
         let limit = rqctx.page_limit(&query)?.get();
         let (scan, after) = match query.page {
             WhichPage::First(scan) => (scan, None),
-            WhichPage::Next(SagaPageSelector { sort_by, last_seen }) => (SagaScan { sort_by }, Some(last_seen)),
+            WhichPage::Next(SagaPageSelector { sort_by, last_seen }) => {
+                (SagaScan { sort_by }, Some(last_seen))
+            }
         };
         let page = rqctx.context().sagas.list(after, limit as usize);
         Ok(HttpResponseOk(ResultsPage::new(page, &scan, |saga: &Saga, scan| SagaPageSelector {

@@ -158,10 +158,10 @@ impl Driver {
             loop {
                 let activation = signal.begin();
                 let started = Instant::now();
-                let details = AssertUnwindSafe(task.activate(&activation))
-                    .catch_unwind()
-                    .await
-                    .unwrap_or_else(|_| serde_json::json!({ "error": "the task panicked; see the coordinator's log" }));
+                let details =
+                    AssertUnwindSafe(task.activate(&activation)).catch_unwind().await.unwrap_or_else(
+                        |_| serde_json::json!({ "error": "the task panicked; see the coordinator's log" }),
+                    );
                 signal.end(activation, started.elapsed(), details);
                 tokio::select! {
                     () = signal.requested.notified() => {}

@@ -130,10 +130,14 @@ pub struct RunningSaga {
 impl RunningSaga {
     /// Waits until it has come to rest and its end is durable.
     pub async fn finished(mut self) -> SagaOutcome {
-        match self.finished.wait_for(Option::is_some).await {
-            Ok(outcome) => outcome.as_deref().expect("waited for it to be there").clone(),
+        let outcome = match self.finished.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone(),
+            Err(_) => None,
+        };
+        match outcome {
+            Some(outcome) => (*outcome).clone(),
             // The roster drops an entry only after it has told the outcome, so this is a process about to end.
-            Err(_) => std::future::pending().await,
+            None => std::future::pending().await,
         }
     }
 }
@@ -221,7 +225,9 @@ impl Sagas {
         });
         match created.await {
             Ok(result) => result,
-            Err(_) => (self.inner.on_fatal)("the saga engine stopped while a saga was being created").unreachable(),
+            Err(_) => {
+                (self.inner.on_fatal)("the saga engine stopped while a saga was being created").unreachable()
+            }
         }
     }
 
@@ -243,7 +249,12 @@ impl Sagas {
         let result = inner
             .engine
             .client()
-            .saga_create(engine::saga_id(id), context.clone(), Arc::new(dag), Arc::clone(&inner.engine_registry))
+            .saga_create(
+                engine::saga_id(id),
+                context.clone(),
+                Arc::new(dag),
+                Arc::clone(&inner.engine_registry),
+            )
             .await;
         match result {
             Ok(future) => {
@@ -299,9 +310,11 @@ impl Sagas {
         }
         let events = engine_store::to_engine_events(&saga.events)
             .map_err(|message| FailureCause::LogIllegal { message })?;
-        let unreadable = |error: serde_json::Error| FailureCause::DagUnreadable { message: error.to_string() };
+        let unreadable =
+            |error: serde_json::Error| FailureCause::DagUnreadable { message: error.to_string() };
         let dag: serde_json::Value = serde_json::from_str(&saga.dag).map_err(unreadable)?;
-        if let Some(action) = engine_store::action_names(&dag).find(|name| !inner.registry.knows_action(name)) {
+        if let Some(action) = engine_store::action_names(&dag).find(|name| !inner.registry.knows_action(name))
+        {
             return Err(FailureCause::UnknownAction { action: action.to_owned() });
         }
         let ownership = Ownership { sec: inner.sec_id, generation: saga.generation };
@@ -310,7 +323,13 @@ impl Sagas {
         let resumed = inner
             .engine
             .client()
-            .saga_resume(engine::saga_id(id), context.clone(), dag, Arc::clone(&inner.engine_registry), events)
+            .saga_resume(
+                engine::saga_id(id),
+                context.clone(),
+                dag,
+                Arc::clone(&inner.engine_registry),
+                events,
+            )
             .await;
         match resumed {
             Ok(done) => {
@@ -341,7 +360,8 @@ impl Sagas {
         let this = self.clone();
         inner.engine.runtime().spawn(async move {
             let Ok(result) = AssertUnwindSafe(done).catch_unwind().await else {
-                (this.inner.on_fatal)(&format!("the saga engine stopped while it ran saga {id}")).unreachable()
+                (this.inner.on_fatal)(&format!("the saga engine stopped while it ran saga {id}"))
+                    .unreachable()
             };
             this.see_off(id, context, result).await;
         });

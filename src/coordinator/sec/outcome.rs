@@ -34,9 +34,7 @@ pub enum SagaOutcome {
 impl SagaOutcome {
     pub(super) fn from_result(result: Result<SagaResultOk, SagaResultErr>) -> Self {
         match result {
-            Ok(ok) => Self::Succeeded {
-                output: ok.saga_output().unwrap_or(serde_json::Value::Null),
-            },
+            Ok(ok) => Self::Succeeded { output: ok.saga_output().unwrap_or(serde_json::Value::Null) },
             Err(SagaResultErr { error_node_name, error_source, undo_failure: None }) => {
                 Self::Failed { node: error_node_name.as_ref().to_owned(), error: error_source }
             }
@@ -79,7 +77,9 @@ fn error_info(error: &ActionError) -> SagaErrorInfo {
             SagaErrorInfo::DeserializeFailed { message: message.clone() }
         }
         ActionError::InjectedError => SagaErrorInfo::InjectedError,
-        ActionError::SerializeFailed { message } => SagaErrorInfo::SerializeFailed { message: message.clone() },
+        ActionError::SerializeFailed { message } => {
+            SagaErrorInfo::SerializeFailed { message: message.clone() }
+        }
         ActionError::SubsagaCreateFailed { message } => {
             SagaErrorInfo::SubsagaCreateFailed { message: message.clone() }
         }

@@ -74,11 +74,7 @@ impl Roster {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn insert(
-        &self,
-        id: SagaId,
-        origin: Origin,
-    ) -> watch::Receiver<Option<Arc<SagaOutcome>>> {
+    pub(super) fn insert(&self, id: SagaId, origin: Origin) -> watch::Receiver<Option<Arc<SagaOutcome>>> {
         let (waiters, finished) = watch::channel(None);
         let mut state = self.lock();
         *state.counts.of(origin) += 1;
@@ -194,5 +190,77 @@ impl RosterCounts {
     /// All of them.
     pub fn total(self) -> usize {
         self.created + self.recovered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn succeeded() -> SagaOutcome {
+        SagaOutcome::Succeeded { output: serde_json::Value::Null }
+    }
+
+    #[test]
+    fn pages_merge_running_and_finished_sagas_by_id() {
+        let roster = Roster::default();
+        let mut ids: Vec<_> = (0..9).map(|_| SagaId::random()).collect();
+        ids.sort();
+        for id in &ids {
+            roster.insert(*id, Origin::Created);
+        }
+        for id in ids.iter().step_by(2) {
+            roster.finish(*id, succeeded());
+        }
+        let mut seen = Vec::new();
+        while let page = roster.list(seen.last().copied(), 2)
+            && !page.is_empty()
+        {
+            assert!(page.len() <= 2);
+            seen.extend(page.iter().map(|saga| saga.id));
+        }
+        assert_eq!(seen, ids);
+        assert_eq!(roster.counts(), RosterCounts { created: 4, recovered: 0 });
+    }
+
+    #[test]
+    fn a_saga_that_is_writing_its_end_is_no_alarm() {
+        let roster = Roster::default();
+        let id = SagaId::random();
+        roster.insert(id, Origin::Recovered);
+        assert_eq!(roster.sighting(id), Sighting::Running);
+        roster.set_ending(id);
+        assert_eq!(roster.sighting(id), Sighting::Finished);
+        roster.finish(id, succeeded());
+        assert_eq!(roster.confirm_finished(id), Sighting::Finished);
+        assert_eq!(roster.confirm_finished(id), Sighting::Missing, "settled once and for all");
+    }
+
+    #[test]
+    fn finished_sagas_are_forgotten_in_the_end() {
+        let roster = Roster::default();
+        for _ in 0..REMEMBERED + 10 {
+            let id = SagaId::random();
+            roster.insert(id, Origin::Created);
+            roster.finish(id, succeeded());
+            roster.confirm_finished(id);
+        }
+        assert_eq!(roster.list(None, usize::MAX).len(), REMEMBERED);
+        assert_eq!(roster.counts().total(), 0);
+        assert!(roster.lock().unconfirmed.is_empty());
+    }
+
+    #[tokio::test]
+    async fn everybody_who_waits_is_told() {
+        let roster = Roster::default();
+        let id = SagaId::random();
+        let mut first = roster.insert(id, Origin::Created);
+        let mut second = roster.watch(id).expect("in flight");
+        roster.finish(id, succeeded());
+        for waiter in [&mut first, &mut second] {
+            let outcome = waiter.wait_for(Option::is_some).await.expect("told before dropped").clone();
+            assert!(matches!(outcome.as_deref(), Some(SagaOutcome::Succeeded { .. })));
+        }
+        assert!(roster.watch(id).is_none());
     }
 }

@@ -19,20 +19,21 @@
 
 use crate::coordinator::background::{Activation, Task};
 use crate::coordinator::recovery::{
-    Announcements, DoneSighting, Execution, FailureCause, Listing, PassMeta, Plan, Recovery, Settled,
+    Announcements, DoneSighting, DrainedAfterFailure, Execution, FailureCause, Listing, PassMeta, Plan,
+    Recovery, Settled,
 };
 use crate::coordinator::sec::{Sagas, Sighting};
 use crate::store::error::StoreError;
 use crate::store::sagas::{self, Ownership};
 use crate::store::{SharedStore, Until};
-use crate::wire::ids::{SagaId, SecId};
+use crate::wire::ids::SagaId;
 use crate::wire::recovery::RecoveryFailureKind;
 use crate::wire::time::now;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
@@ -107,8 +108,9 @@ impl Task for SagaRecovery {
                 }
                 Err(failed) => self.recovery.fail_pass(failed, meta),
             };
-            serde_json::to_value(report)
-                .unwrap_or_else(|error| serde_json::json!({ "error": format!("writing the report: {error}") }))
+            serde_json::to_value(report).unwrap_or_else(
+                |error| serde_json::json!({ "error": format!("writing the report: {error}") }),
+            )
         }
         .boxed()
     }
@@ -116,7 +118,7 @@ impl Task for SagaRecovery {
 
 impl SagaRecovery {
     /// One pass up to its execution; folding it into the report is the caller's.
-    async fn pass(&mut self) -> Result<Execution, FailedListing> {
+    async fn pass(&mut self) -> Result<Execution, DrainedAfterFailure> {
         let drained = match self.list().await {
             Ok(ids) => self.announcements.drain(Listing::new(ids)),
             Err(error) => {
@@ -199,7 +201,7 @@ impl SagaRecovery {
         execution.saga_failed(id, &cause, Some(sec_id), now());
         match kind {
             RecoveryFailureKind::Transient => {
-                slog::warn!(self.log, "saga not recovered, will try again"; "saga_id" => %id, "error" => message);
+                slog::warn!(self.log, "saga not recovered, will try again"; "saga_id" => %id, "error" => &message);
             }
             RecoveryFailureKind::Permanent if self.recovery.is_known_permanent(id, &message) => {}
             RecoveryFailureKind::Permanent => {
