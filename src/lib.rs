@@ -1,5 +1,8 @@
 //! sagactl: the operator's tool for saga coordinators, and a coordinator to use it on.
 
+pub mod cli;
+pub mod client;
 pub mod coordinator;
+pub mod render;
 pub mod store;
 pub mod wire;

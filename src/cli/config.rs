@@ -1,0 +1,352 @@
+//! What was asked for, put together from flags, variables, the context file and defaults, in this order.
+//!
+//! Everything is parsed into types here, so that no command meets a malformed URL or duration. An error names where the
+//! value came from: the variable, or the file and line.
+
+mod file;
+
+use super::failure::Failure;
+use crate::client::base_url::BaseUrl;
+use clap::ValueEnum;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Looks up an environment variable.
+pub type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
+
+/// Where a coordinator's internal API is unless somebody says otherwise.
+pub const DEFAULT_URL: &str = "http://127.0.0.1:12221";
+/// Where a coordinator's external API is unless somebody says otherwise.
+pub const DEFAULT_EXTERNAL_URL: &str = "http://127.0.0.1:12220";
+/// How long a command may use the network unless somebody says otherwise.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Flags that every command takes, before or after its name.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// Internal API of the coordinator [env: SAGACTL_URL] [default: http://127.0.0.1:12221]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) url: Option<BaseUrl>,
+
+    /// External API of the coordinator [env: SAGACTL_EXTERNAL_URL] [default: http://127.0.0.1:12220]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) external_url: Option<BaseUrl>,
+
+    /// Database: sqlite:PATH or postgresql://… [env: SAGACTL_DB_URL] [default: what the coordinator says]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) db_url: Option<DbUrl>,
+
+    /// Context of the config file that gives what flags and variables leave open [env: SAGACTL_CONTEXT]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(super) context: Option<String>,
+
+    /// How to print the answer [env: SAGACTL_OUTPUT] [default: table]
+    #[arg(short, long, global = true, value_name = "FORMAT", value_enum)]
+    pub(super) output: Option<OutputMode>,
+
+    /// When to use colours (NO_COLOR is honoured) [default: auto]
+    #[arg(long, global = true, value_name = "WHEN", value_enum)]
+    pub(super) color: Option<ColorChoice>,
+
+    /// How long the command may use the network, for example 500ms or 2m [env: SAGACTL_TIMEOUT] [default: 30s]
+    #[arg(long, global = true, value_name = "DURATION")]
+    pub(super) timeout: Option<Timeout>,
+
+    /// Try nothing twice [env: SAGACTL_NO_RETRY]
+    #[arg(long, global = true)]
+    pub(super) no_retry: bool,
+
+    /// File with a bearer token, readable by you alone [env: SAGACTL_TOKEN_FILE]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(super) token_file: Option<PathBuf>,
+
+    /// Say more on standard error; twice for even more [env: SAGACTL_LOG=warn|info|debug|trace]
+    #[arg(short, long = "verbose", global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+}
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputMode {
+    /// For people
+    Table,
+    /// One JSON document
+    Json,
+    /// One JSON document per line
+    Jsonl,
+    /// Ids only, one per line
+    Ids,
+}
+
+/// When colours are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// How much is said on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Verbosity {
+    /// What needs attention.
+    Warn,
+    /// What was done beyond the usual, retries for example.
+    Info,
+    /// Every request.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// How long a command may use the network: more than nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeout(pub Duration);
+
+impl FromStr for Timeout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match humantime::parse_duration(text) {
+            Ok(duration) if duration.is_zero() => Err("must be more than zero".to_owned()),
+            Ok(duration) => Ok(Self(duration)),
+            Err(error) => Err(format!("{error}; durations look like 500ms, 30s or 2m")),
+        }
+    }
+}
+
+/// Where a database is. Printed without its password.
+#[derive(Clone, PartialEq, Eq)]
+pub enum DbUrl {
+    /// A file.
+    Sqlite(PathBuf),
+    /// A server, as a whole URL.
+    Postgresql(String),
+}
+
+impl FromStr for DbUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("sqlite", "")) => Err("a path must follow sqlite:".to_owned()),
+            Some(("sqlite", path)) => Ok(Self::Sqlite(PathBuf::from(path))),
+            Some(("postgresql" | "postgres", rest)) if rest.starts_with("//") => {
+                Ok(Self::Postgresql(text.to_owned()))
+            }
+            _ => Err("databases are sqlite:PATH or postgresql://…".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for DbUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            // Passwords stand before the last `@` of the authority, or in the query; neither is needed to recognise it.
+            Self::Postgresql(url) => {
+                let rest = url.split_once("//").map_or("", |(_, rest)| rest);
+                let rest = rest.split_once('?').map_or(rest, |(before, _)| before);
+                write!(f, "postgresql://{}", rest.rsplit_once('@').map_or(rest, |(_, host)| host))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for DbUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Who chose a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A flag.
+    Flag,
+    /// An environment variable.
+    Variable,
+    /// A context of the config file, in these words.
+    Context(String),
+    /// Nobody.
+    Default,
+}
+
+impl Source {
+    /// Whether the user gave the value for this very command, so that nobody need be told of it.
+    pub fn is_given(&self) -> bool {
+        matches!(self, Self::Flag | Self::Variable)
+    }
+}
+
+/// A value and who chose it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen<T> {
+    /// The value.
+    pub value: T,
+    /// Who chose it.
+    pub source: Source,
+}
+
+/// Everything that flags, variables and the config file decide.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The internal API.
+    pub url: Chosen<BaseUrl>,
+    /// The external API.
+    pub external_url: Chosen<BaseUrl>,
+    /// The database, if anybody named one.
+    pub db_url: Option<Chosen<DbUrl>>,
+    /// How to print.
+    pub output: OutputMode,
+    /// Colours.
+    pub color: ColorChoice,
+    /// Budget for the network.
+    pub timeout: Duration,
+    /// Whether anything may be tried twice.
+    pub retry: bool,
+    /// File with the bearer token.
+    pub token_file: Option<PathBuf>,
+    /// How much to say on standard error.
+    pub verbosity: Verbosity,
+}
+
+impl Settings {
+    /// Puts the settings together.
+    pub fn resolve(flags: &GlobalArgs, environment: &Environment<'_>) -> Result<Self, Failure> {
+        let context = match &flags.context {
+            Some(name) => Some(name.clone()),
+            None => variable(environment, "SAGACTL_CONTEXT")?,
+        };
+        let file = file::load(environment, context.as_deref())?;
+        let sources = Sources { environment, file: &file };
+
+        let url = sources.choose(flags.url.clone(), "SAGACTL_URL", "url")?;
+        let external_url =
+            sources.choose(flags.external_url.clone(), "SAGACTL_EXTERNAL_URL", "external-url")?;
+        let no_color = environment("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Ok(Self {
+            url: url.unwrap_or_else(|| default_url(DEFAULT_URL)),
+            external_url: external_url.unwrap_or_else(|| default_url(DEFAULT_EXTERNAL_URL)),
+            db_url: sources.choose(flags.db_url.clone(), "SAGACTL_DB_URL", "db-url")?,
+            output: sources
+                .choose(flags.output.map(Word), "SAGACTL_OUTPUT", "output")?
+                .map_or(OutputMode::Table, |chosen| chosen.value.0),
+            color: match (flags.color, no_color) {
+                (Some(choice), _) => choice,
+                (None, true) => ColorChoice::Never,
+                (None, false) => {
+                    sources.from_file::<Word<_>>("color")?.map_or(ColorChoice::Auto, |c| c.value.0)
+                }
+            },
+            timeout: sources
+                .choose(flags.timeout, "SAGACTL_TIMEOUT", "timeout")?
+                .map_or(DEFAULT_TIMEOUT, |chosen| chosen.value.0),
+            retry: !sources
+                .choose(flags.no_retry.then_some(Switch(true)), "SAGACTL_NO_RETRY", "no-retry")?
+                .is_some_and(|chosen| chosen.value.0),
+            token_file: sources
+                .choose(flags.token_file.clone(), "SAGACTL_TOKEN_FILE", "token-file")?
+                .map(|chosen| chosen.value),
+            verbosity: match flags.verbose {
+                0 => sources
+                    .choose(None::<Word<Verbosity>>, "SAGACTL_LOG", "log")?
+                    .map_or(Verbosity::Warn, |chosen| chosen.value.0),
+                1 => Verbosity::Info,
+                2 => Verbosity::Debug,
+                _ => Verbosity::Trace,
+            },
+        })
+    }
+}
+
+fn default_url(text: &str) -> Chosen<BaseUrl> {
+    Chosen { value: text.parse().expect("the default is a URL"), source: Source::Default }
+}
+
+struct Sources<'a> {
+    environment: &'a Environment<'a>,
+    file: &'a Option<file::ContextFile>,
+}
+
+impl Sources<'_> {
+    /// The flag's value, else the variable's, else the file's.
+    fn choose<T>(&self, flag: Option<T>, variable_name: &str, key: &str) -> Result<Option<Chosen<T>>, Failure>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        if let Some(value) = flag {
+            return Ok(Some(Chosen { value, source: Source::Flag }));
+        }
+        if let Some(text) = variable(self.environment, variable_name)? {
+            let value = text.parse().map_err(|error| {
+                Failure::unusable(format!("invalid value {text:?} of variable {variable_name}: {error}"))
+            })?;
+            return Ok(Some(Chosen { value, source: Source::Variable }));
+        }
+        self.from_file(key)
+    }
+
+    fn from_file<T>(&self, key: &str) -> Result<Option<Chosen<T>>, Failure>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        let Some(file) = self.file else { return Ok(None) };
+        let value = file.parse(key)?;
+        Ok(value.map(|value| Chosen { value, source: Source::Context(file.to_string()) }))
+    }
+}
+
+/// A variable's value; an empty one counts as not set, as everywhere in the shell world.
+fn variable(environment: &Environment<'_>, name: &str) -> Result<Option<String>, Failure> {
+    match environment(name) {
+        None => Ok(None),
+        Some(value) if value.is_empty() => Ok(None),
+        Some(value) => value
+            .into_string()
+            .map(Some)
+            .map_err(|_| Failure::unusable(format!("the value of variable {name} is not UTF-8"))),
+    }
+}
+
+/// A value that is one of a few words.
+struct Word<T>(T);
+
+impl<T: ValueEnum> FromStr for Word<T> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        T::from_str(text, false).map(Self).map_err(|_| {
+            let words = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+            let words: Vec<_> = words.map(|word| word.get_name().to_owned()).collect();
+            format!("possible values are {}", words.join(", "))
+        })
+    }
+}
+
+/// A yes or no in words.
+struct Switch(bool);
+
+impl FromStr for Switch {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.to_ascii_lowercase().as_str() {
+            "1" | "true" | "yes" | "on" => Ok(Self(true)),
+            "0" | "false" | "no" | "off" => Ok(Self(false)),
+            _ => Err("possible values are true and false"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

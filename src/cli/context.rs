@@ -1,0 +1,183 @@
+//! What a command is given: settings, streams, and a client and a database that are made when they are first asked for.
+
+use super::config::{Chosen, ColorChoice, DbUrl, Environment, OutputMode, Settings, Source, Verbosity};
+use super::console::{Console, Size};
+use super::failure::Failure;
+use crate::client::base_url::BaseUrl;
+use crate::client::token::Token;
+use crate::render::style::Paint;
+use crate::render::{Look, TimeStyle, json};
+use crate::wire::time::{self, Time};
+use serde::Serialize;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+/// Fewer columns than this make no readable table; a narrower terminal wraps lines instead.
+const NARROWEST: usize = 40;
+
+/// What a command is given.
+pub struct Context<'c> {
+    console: &'c mut Console,
+    settings: Settings,
+    environment: &'c Environment<'c>,
+    started: Instant,
+    url_noted: bool,
+    external_url_noted: bool,
+}
+
+impl<'c> Context<'c> {
+    pub(super) fn new(
+        console: &'c mut Console,
+        settings: Settings,
+        environment: &'c Environment<'c>,
+    ) -> Self {
+        Self {
+            console,
+            settings,
+            environment,
+            started: Instant::now(),
+            url_noted: false,
+            external_url_noted: false,
+        }
+    }
+
+    /// What flags, variables and the config file decided.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Where data goes.
+    pub fn out(&mut self) -> &mut dyn Write {
+        self.console.stdout()
+    }
+
+    /// The process's streams, for commands that draw in place.
+    pub fn console(&mut self) -> &mut Console {
+        self.console
+    }
+
+    /// An environment variable, for the few that are not settings.
+    pub fn variable(&self, name: &str) -> Option<std::ffi::OsString> {
+        (self.environment)(name)
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Time {
+        time::now()
+    }
+
+    /// How long the command may use the network in all.
+    pub fn timeout(&self) -> Duration {
+        self.settings.timeout
+    }
+
+    /// When the command's time for the network is over.
+    pub fn deadline(&self) -> Instant {
+        self.started + self.settings.timeout
+    }
+
+    /// Tells the user something beside the answer: `note: …` on standard error.
+    pub fn note(&mut self, text: impl std::fmt::Display) {
+        // Notes are a courtesy: a closed standard error must not end a command.
+        let _ = writeln!(self.console.stderr(), "note: {text}");
+    }
+
+    /// Tells what was done beyond the usual, if the user asked for that much.
+    pub fn log(&mut self, verbosity: Verbosity, text: impl std::fmt::Display) {
+        if self.settings.verbosity >= verbosity {
+            let _ = writeln!(self.console.stderr(), "{text}");
+        }
+    }
+
+    /// How things are to look on standard output, now.
+    pub fn look(&self) -> Look {
+        Look {
+            paint: self.paint(self.console.stdout_is_terminal()),
+            width: self.width(),
+            times: if self.console.stdout_is_terminal() { TimeStyle::Relative } else { TimeStyle::Rfc3339 },
+            now: self.now(),
+        }
+    }
+
+    /// Colours for a stream that is a terminal, or is not.
+    pub fn paint(&self, is_terminal: bool) -> Paint {
+        let on = match self.settings.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => is_terminal && self.variable("TERM").is_none_or(|term| term != "dumb"),
+        };
+        if on { Paint::On } else { Paint::Off }
+    }
+
+    /// Columns that tables may use: the terminal's, or COLUMNS where somebody sets it for a pipe.
+    fn width(&self) -> Option<usize> {
+        let terminal = self.console.stdout_size().map(|size: Size| size.columns);
+        let variable = || self.variable("COLUMNS")?.into_string().ok()?.parse().ok();
+        terminal.or_else(variable).map(|columns: usize| columns.max(NARROWEST))
+    }
+
+    /// The way to print, which must be one of those that make sense for the command.
+    pub fn output_among(&self, command: &str, sensible: &[OutputMode]) -> Result<OutputMode, Failure> {
+        use clap::ValueEnum as _;
+        let name = |mode: &OutputMode| {
+            mode.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+        };
+        let asked = self.settings.output;
+        if sensible.contains(&asked) {
+            return Ok(asked);
+        }
+        let known: Vec<_> = sensible.iter().map(name).collect();
+        Err(Failure::unusable(format!(
+            "{command} has no output format {:?}; it has {}",
+            name(&asked),
+            known.join(", ")
+        )))
+    }
+
+    /// Writes a report as JSON: over several lines, or as one line for [`OutputMode::Jsonl`].
+    pub fn write_json<T: Serialize + ?Sized>(&mut self, mode: OutputMode, report: &T) -> io::Result<()> {
+        match mode {
+            OutputMode::Jsonl => json::write_compact(self.out(), report),
+            OutputMode::Json | OutputMode::Table | OutputMode::Ids => json::write_pretty(self.out(), report),
+        }
+    }
+
+    /// Base URL of the internal API; says which one if the user did not name it.
+    pub fn internal_url(&mut self) -> BaseUrl {
+        let chosen = self.settings.url.clone();
+        if !std::mem::replace(&mut self.url_noted, true) {
+            self.note_choice("internal API", "--url", &chosen);
+        }
+        chosen.value
+    }
+
+    /// Base URL of the external API; says which one if the user did not name it.
+    pub fn external_url(&mut self) -> BaseUrl {
+        let chosen = self.settings.external_url.clone();
+        if !std::mem::replace(&mut self.external_url_noted, true) {
+            self.note_choice("external API", "--external-url", &chosen);
+        }
+        chosen.value
+    }
+
+    fn note_choice<T: std::fmt::Display>(&mut self, what: &str, flag: &str, chosen: &Chosen<T>) {
+        let value = &chosen.value;
+        match &chosen.source {
+            Source::Flag | Source::Variable => {}
+            Source::Context(context) => self.note(format_args!("using {what} {value} ({context})")),
+            Source::Default => {
+                self.note(format_args!("using {what} {value} (the default; {flag} names another)"));
+            }
+        }
+    }
+
+    /// The bearer token, if there is to be one.
+    pub fn token(&self) -> Result<Option<Token>, Failure> {
+        self.settings.token_file.as_deref().map(Token::load).transpose().map_err(Failure::from)
+    }
+
+    /// The database that the user named, if any.
+    pub fn db_url(&self) -> Option<&Chosen<DbUrl>> {
+        self.settings.db_url.as_ref()
+    }
+}

@@ -1,0 +1,235 @@
+//! What becomes of a command: an [`Outcome`] when it could give its answer, a [`Failure`] when not, and the exit code of
+//! each. `docs/exit-codes.md` says the same for people.
+
+use crate::client::base_url::BaseUrlError;
+use crate::client::token::TokenError;
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+
+/// What a command returns.
+pub type CommandResult = Result<Outcome, Failure>;
+
+/// A command that gave its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The answer is good.
+    Good,
+    /// The answer is bad: a check failed, a saga was lost, a pass had failures.
+    Bad,
+}
+
+/// Why a command gave no answer, or not all of it; decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Wrong usage, an object that does not exist, or a file that cannot be used.
+    Unusable,
+    /// A coordinator or database that cannot be reached, or that refused us.
+    Unreachable,
+    /// The time ran out while waiting.
+    TimedOut,
+    /// A server or database answered something that makes no sense.
+    Nonsense,
+    /// Somebody pressed ^C.
+    Interrupted,
+    /// Nobody reads our output any more (`| head`), which is not an error.
+    OutputClosed,
+    /// Help or version was asked for and is the whole answer.
+    Help,
+}
+
+/// Why a command gave no answer.
+#[derive(Debug)]
+pub struct Failure {
+    /// Decides the exit code.
+    pub kind: Kind,
+    message: String,
+    causes: Vec<String>,
+    checklist: Vec<String>,
+    hint: Option<String>,
+}
+
+impl Outcome {
+    /// [`Outcome::Good`] if `good` holds.
+    pub fn good_if(good: bool) -> Self {
+        if good { Self::Good } else { Self::Bad }
+    }
+}
+
+/// The exit code for what became of a command.
+pub fn exit_code(result: &CommandResult) -> u8 {
+    match result {
+        Ok(Outcome::Good) => 0,
+        Ok(Outcome::Bad) => 1,
+        Err(failure) => match failure.kind {
+            Kind::OutputClosed | Kind::Help => 0,
+            Kind::Unusable => 2,
+            Kind::Unreachable => 3,
+            Kind::TimedOut => 4,
+            Kind::Nonsense => 5,
+            Kind::Interrupted => 130,
+        },
+    }
+}
+
+impl Failure {
+    /// A failure that says what could not be done, and to what.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), causes: Vec::new(), checklist: Vec::new(), hint: None }
+    }
+
+    /// Wrong usage, or something that does not exist.
+    pub fn unusable(message: impl Into<String>) -> Self {
+        Self::new(Kind::Unusable, message)
+    }
+
+    /// ^C.
+    pub fn interrupted() -> Self {
+        Self::new(Kind::Interrupted, "interrupted")
+    }
+
+    /// Adds an error and everything that caused it, each on a line of its own.
+    pub fn caused_by(mut self, error: &(dyn Error + 'static)) -> Self {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            let text = error.to_string();
+            // Libraries tend to repeat the cause in the message.
+            if !self.causes.last().is_some_and(|last| last.ends_with(&text)) {
+                self.causes.push(text);
+            }
+            next = error.source();
+        }
+        self
+    }
+
+    /// Adds a cause in words.
+    pub fn because(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
+        self
+    }
+
+    /// Adds a likely remedy.
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Adds what was looked at to find the cause, line by line.
+    pub fn checklist(self, lines: Vec<String>) -> Self {
+        Self { checklist: lines, ..self }
+    }
+
+    /// What clap has to say: wrong usage, or the help that was asked for.
+    pub(super) fn from_clap(error: clap::Error) -> Self {
+        let kind = if error.use_stderr() { Kind::Unusable } else { Kind::Help };
+        Self::new(kind, error.render().to_string())
+    }
+
+    /// Writes everything to standard error; only help that was asked for goes to standard output.
+    pub(super) fn write(&self, stdout: &mut dyn io::Write, stderr: &mut dyn io::Write) -> io::Result<()> {
+        // Messages hold what servers sent; what could hold more than one line was escaped when it was put in.
+        match self.kind {
+            Kind::OutputClosed => return Ok(()),
+            Kind::Help => return write!(stdout, "{}", self.message),
+            // ^C needs no explanation, but the line of the terminal that shows `^C` wants to end.
+            Kind::Interrupted => return writeln!(stderr),
+            Kind::Unusable | Kind::Unreachable | Kind::TimedOut | Kind::Nonsense => {}
+        }
+        if self.message.starts_with("error: ") {
+            // clap brings its own head, usage and end of line.
+            write!(stderr, "{}", self.message)?;
+        } else {
+            writeln!(stderr, "error: {}", self.message)?;
+        }
+        for cause in &self.causes {
+            writeln!(stderr, "caused by: {cause}")?;
+        }
+        for line in &self.checklist {
+            writeln!(stderr, "  {line}")?;
+        }
+        if let Some(hint) = &self.hint {
+            writeln!(stderr, "hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// Errors of writing the answer; other input and output has its own errors.
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Self::new(Kind::OutputClosed, "nobody reads the output")
+        } else {
+            Self::unusable("cannot write the output").caused_by(&error)
+        }
+    }
+}
+
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Self {
+        let failure = Self::unusable("the token file cannot be used").caused_by(&error);
+        match error {
+            TokenError::Exposed { path, .. } => failure.hint(format!("chmod 600 {}", path.display())),
+            TokenError::Read { .. } | TokenError::Malformed { .. } => failure,
+        }
+    }
+}
+
+impl From<BaseUrlError> for Failure {
+    fn from(error: BaseUrlError) -> Self {
+        Self::unusable("the URL cannot be used").caused_by(&error)
+    }
+}
+
+/// The process's exit code for a result.
+pub(super) fn process_exit_code(result: &CommandResult) -> ExitCode {
+    ExitCode::from(exit_code(result))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_documented_exit_code() {
+        let code = |kind| exit_code(&Err(Failure::new(kind, "x")));
+        assert_eq!(exit_code(&Ok(Outcome::good_if(true))), 0);
+        assert_eq!(exit_code(&Ok(Outcome::good_if(false))), 1);
+        for (kind, expected) in [
+            (Kind::Unusable, 2),
+            (Kind::Unreachable, 3),
+            (Kind::TimedOut, 4),
+            (Kind::Nonsense, 5),
+            (Kind::Interrupted, 130),
+            (Kind::OutputClosed, 0),
+            (Kind::Help, 0),
+        ] {
+            assert_eq!(code(kind), expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_told_in_this_order() {
+        let broken = io::Error::other("disk on fire");
+        let failure = Failure::unusable("cannot read the thing")
+            .caused_by(&broken)
+            .because("somebody lit it")
+            .checklist(vec!["✓ disk there".to_owned()])
+            .hint("fetch water");
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        failure.write(&mut out, &mut err).unwrap();
+        assert!(out.is_empty());
+        assert_eq!(
+            String::from_utf8(err).unwrap(),
+            "error: cannot read the thing\ncaused by: disk on fire\ncaused by: somebody lit it\n  ✓ disk there\n\
+             hint: fetch water\n"
+        );
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_error() {
+        let closed = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        closed.write(&mut out, &mut err).unwrap();
+        assert!(out.is_empty() && err.is_empty());
+    }
+}

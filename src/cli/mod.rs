@@ -1,0 +1,65 @@
+//! The command line: the only place that knows clap.
+//!
+//! [`parse`] makes a [`Cli`] from arguments, [`run`] carries it out, and [`console::Console::finish`] turns what became
+//! of it into an exit code. A command's arguments and its body stand side by side in `commands/`, one file each.
+
+pub mod commands;
+pub mod config;
+pub mod console;
+pub mod context;
+pub mod failure;
+pub mod runtime;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use config::{Environment, GlobalArgs, Settings};
+use console::Console;
+use context::Context;
+use failure::{CommandResult, Failure};
+use std::ffi::OsString;
+
+/// The operator's tool for saga coordinators: see recovery, trigger it, load it, break it, prove it
+#[derive(Debug, Parser)]
+#[command(name = "sagactl", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 good, 1 the answer is bad, 2 wrong usage, 3 unreachable or refused, \
+                        4 timed out waiting, 5 the answer makes no sense, 130 interrupted")]
+pub struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Every command. One more is one line here and one in [`dispatch`].
+#[derive(Debug, Subcommand)]
+enum Command {
+    Completions(commands::completions::CompletionsArgs),
+}
+
+/// What the arguments ask for.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Failure> {
+    let matches = command().try_get_matches_from(arguments).map_err(Failure::from_clap)?;
+    Cli::from_arg_matches(&matches).map_err(Failure::from_clap)
+}
+
+/// The whole command tree, as clap knows it.
+pub fn command() -> clap::Command {
+    say_what_is_missing(Cli::command())
+}
+
+/// Where a command is missing, clap would print the whole help as if that had been the wish. An error says more.
+fn say_what_is_missing(command: clap::Command) -> clap::Command {
+    command.arg_required_else_help(false).mut_subcommands(say_what_is_missing)
+}
+
+/// Carries a command out.
+pub fn run(cli: Cli, console: &mut Console, environment: &Environment<'_>) -> CommandResult {
+    let settings = Settings::resolve(&cli.global, environment)?;
+    let mut ctx = Context::new(console, settings, environment);
+    dispatch(cli.command, &mut ctx)
+}
+
+fn dispatch(command: Command, ctx: &mut Context<'_>) -> CommandResult {
+    match command {
+        Command::Completions(args) => commands::completions::run(ctx, args),
+    }
+}

@@ -1,0 +1,133 @@
+//! Where an API is: scheme, host, port and perhaps a path that everything is below.
+
+use reqwest::Url;
+use std::fmt;
+use std::str::FromStr;
+
+/// Base URL of an API. Only `http`: Nexus's internal API has nothing else, and TLS roots would cost every command more
+/// time than everything else that it does.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BaseUrl(Url);
+
+/// Why a text is not a base URL.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BaseUrlError {
+    /// Not a URL at all.
+    #[error("not a URL: {0}")]
+    Malformed(String),
+    /// No `http://` in front.
+    #[error("the scheme is missing; try http://{0}")]
+    NoScheme(String),
+    /// Something else than `http`.
+    #[error("scheme {0:?} is not supported, only http is")]
+    Scheme(String),
+    /// A password in a command line is read by everybody on the machine.
+    #[error("a URL must not hold a user or password; use a token file")]
+    Credentials,
+    /// Everything after the path is ours.
+    #[error("a base URL has no query and no fragment")]
+    Rest,
+}
+
+impl BaseUrl {
+    /// The URL of a path below this base. `path` starts with `/`.
+    pub fn join(&self, path: &str) -> Url {
+        let mut url = self.0.clone();
+        let base = self.0.path().trim_end_matches('/');
+        url.set_path(&format!("{base}{path}"));
+        url
+    }
+
+    /// Host as it was given: a name or an address, an IPv6 address without brackets.
+    pub fn host(&self) -> &str {
+        let host = self.0.host_str().expect("http URLs have a host, which parsing has checked");
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// Port, given or implied.
+    pub fn port(&self) -> u16 {
+        self.0.port_or_known_default().expect("http has a default port")
+    }
+
+    /// Host and port as an address to connect to, `[::1]:80` for IPv6.
+    pub fn authority(&self) -> String {
+        format!("{}:{}", self.0.host_str().expect("http URLs have a host"), self.port())
+    }
+
+    /// The path that everything is below, without `/` at its end: empty for most.
+    pub fn path_prefix(&self) -> &str {
+        self.0.path().trim_end_matches('/')
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = BaseUrlError;
+
+    fn from_str(text: &str) -> Result<Self, BaseUrlError> {
+        let url = match Url::parse(text) {
+            // `localhost:12221` parses as a URL of the scheme `localhost`.
+            Ok(url) if !text.contains("://") || url.cannot_be_a_base() => {
+                return Err(BaseUrlError::NoScheme(text.to_owned()));
+            }
+            Ok(url) => url,
+            Err(_) if !text.contains("://") && Url::parse(&format!("http://{text}")).is_ok() => {
+                return Err(BaseUrlError::NoScheme(text.to_owned()));
+            }
+            Err(error) => return Err(BaseUrlError::Malformed(error.to_string())),
+        };
+        if url.scheme() != "http" {
+            return Err(BaseUrlError::Scheme(url.scheme().to_owned()));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(BaseUrlError::Credentials);
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(BaseUrlError::Rest);
+        }
+        Ok(Self(url))
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str().trim_end_matches('/'))
+    }
+}
+
+impl fmt::Debug for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_go_below_the_base() {
+        let url = |base: &str| base.parse::<BaseUrl>().unwrap().join("/bgtasks").to_string();
+        assert_eq!(url("http://127.0.0.1:12221"), "http://127.0.0.1:12221/bgtasks");
+        assert_eq!(url("http://[::1]:80/a/b/"), "http://[::1]/a/b/bgtasks");
+        let base: BaseUrl = "http://[::1]:81".parse().unwrap();
+        assert_eq!((base.host(), base.port(), base.authority().as_str()), ("::1", 81, "[::1]:81"));
+        assert_eq!(base.to_string(), "http://[::1]:81");
+    }
+
+    #[test]
+    fn what_is_not_a_base_url_is_refused_with_the_reason() {
+        for (text, error) in [
+            ("", "not a URL: relative URL without a base"),
+            ("127.0.0.1:12221", "the scheme is missing; try http://127.0.0.1:12221"),
+            ("localhost:12221", "the scheme is missing; try http://localhost:12221"),
+            ("https://h", "scheme \"https\" is not supported, only http is"),
+            ("ftp://h", "scheme \"ftp\" is not supported, only http is"),
+            ("http://", "not a URL: empty host"),
+            ("http://h:99999", "not a URL: invalid port number"),
+            ("http://u:secret@h", "a URL must not hold a user or password; use a token file"),
+            ("http://h/?a=b", "a base URL has no query and no fragment"),
+        ] {
+            assert_eq!(text.parse::<BaseUrl>().unwrap_err().to_string(), error, "{text:?}");
+        }
+    }
+}
