@@ -32,6 +32,7 @@ pub struct Cli {
 /// Every command. One more is one line here and one in [`dispatch`].
 #[derive(Debug, Subcommand)]
 enum Command {
+    Coordinator(commands::coordinator::CoordinatorArgs),
     Completions(commands::completions::CompletionsArgs),
 }
 
@@ -60,6 +61,7 @@ pub fn run(cli: Cli, console: &mut Console, environment: &Environment<'_>) -> Co
 
 fn dispatch(command: Command, ctx: &mut Context<'_>) -> CommandResult {
     match command {
+        Command::Coordinator(args) => commands::coordinator::run(ctx, args),
         Command::Completions(args) => commands::completions::run(ctx, args),
     }
 }

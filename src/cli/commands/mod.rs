@@ -2,3 +2,4 @@
 //! ask an edge or an engine for a value, hand the value to `render`, map it to an outcome.
 
 pub mod completions;
+pub mod coordinator;
