@@ -3,4 +3,5 @@
 //!
 //! It meets the rest of the program through the database and its APIs only; nothing here knows the tool.
 
+pub mod recovery;
 pub mod sagas;
