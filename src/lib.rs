@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod client;
 pub mod coordinator;
+pub mod observe;
 pub mod render;
 pub mod store;
 pub mod wire;
