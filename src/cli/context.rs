@@ -11,6 +11,7 @@ use crate::render::style::Paint;
 use crate::render::{Look, TimeStyle, json};
 use crate::store::SharedStore;
 use crate::store::error::StoreError;
+use crate::store::sqlite::SqliteStore;
 use crate::wire::info::Info;
 use crate::wire::time::{self, Time};
 use serde::Serialize;
@@ -219,6 +220,11 @@ impl<'c> Context<'c> {
         self.settings.token_file.as_deref().map(Token::load).transpose().map_err(Failure::from)
     }
 
+    /// The database that the user named, if any.
+    pub fn db_url(&self) -> Option<&Chosen<DbUrl>> {
+        self.settings.db_url.as_ref()
+    }
+
     /// The database, read-only: the one that the user named, else the one that the coordinator says it uses. Opened when it
     /// is first asked for.
     pub fn store(&mut self, info: Option<&Info>) -> Part<SharedStore> {
@@ -254,11 +260,12 @@ impl<'c> Context<'c> {
     }
 }
 
-/// Opens a database for reading.
+/// Opens a database for reading. A file is opened here, on this thread: the command has nothing else to do meanwhile.
 fn open_store(url: &DbUrl) -> Result<SharedStore, StoreError> {
     match url {
-        DbUrl::Sqlite(_) | DbUrl::Postgresql(_) => {
-            Err(StoreError::Unusable("this build opens no database of that kind".to_owned()))
+        DbUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::open_read_only(path)?)),
+        DbUrl::Postgresql(_) => {
+            Err(StoreError::Unusable("this version reads SQLite databases only".to_owned()))
         }
     }
 }

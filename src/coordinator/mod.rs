@@ -2,5 +2,14 @@
 //! storage, recovery, the internal API and the tool.
 //!
 //! It meets the rest of the program through the database and its APIs only; nothing here knows the tool.
+//!
+//! Where to look: [`server`] puts it together; [`sec`] runs sagas; [`recovery`] decides what to recover and
+//! [`background`] does it; [`sagas`] is how sagas are written; [`api`] is what is served.
 
+pub mod api;
+pub mod background;
+pub mod identity;
+pub mod recovery;
 pub mod sagas;
+pub mod sec;
+pub mod server;

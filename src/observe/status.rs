@@ -65,11 +65,11 @@ pub struct Coordinator {
     pub healthy: Option<bool>,
     /// It accepts sagas.
     pub ready: Option<bool>,
-    /// Its first pass is over, and what that found has come to rest.
+    /// A pass is complete, and the last one left nothing behind that could not be recovered.
     pub recovered: Option<bool>,
-    /// Sagas of the first pass that have not come to rest yet.
-    pub recovering: Option<u64>,
-    /// Sagas in flight there.
+    /// Sagas in flight there that recovery took up.
+    pub sagas_recovering: Option<u64>,
+    /// All sagas in flight there.
     pub sagas_in_flight: Option<u64>,
 }
 
@@ -150,7 +150,7 @@ impl Coordinator {
             healthy,
             ready,
             recovered,
-            recovering,
+            sagas_recovering,
             sagas_in_flight,
         } = info;
         Self {
@@ -166,7 +166,7 @@ impl Coordinator {
             healthy: Some(*healthy),
             ready: Some(*ready),
             recovered: Some(*recovered),
-            recovering: *recovering,
+            sagas_recovering: Some(*sagas_recovering),
             sagas_in_flight: Some(*sagas_in_flight),
         }
     }

@@ -39,7 +39,7 @@ fn render_coordinator(out: &mut dyn Write, look: &Look, coordinator: &Coordinato
         healthy,
         ready,
         recovered,
-        recovering,
+        sagas_recovering,
         sagas_in_flight,
     } = coordinator;
     let mut words = Vec::new();
@@ -63,20 +63,20 @@ fn render_coordinator(out: &mut dyn Write, look: &Look, coordinator: &Coordinato
         return Ok(());
     }
     let mut states = Vec::new();
-    let mut say = |state: &Option<bool>, yes: &str, no: String| {
+    let mut say = |state: &Option<bool>, yes: &'static str, no: &'static str| {
         states.extend(state.map(|holds| {
-            let (style, words) = if holds { (Style::Good, yes.to_owned()) } else { (Style::Warning, no) };
+            let (style, words) = if holds { (Style::Good, yes) } else { (Style::Warning, no) };
             look.paint.apply(style, words).into_owned()
         }));
     };
-    say(healthy, "healthy", "NOT healthy".to_owned());
-    say(ready, "ready", "NOT ready (accepts no sagas)".to_owned());
-    let left = match recovering {
-        Some(left) => format!("NOT recovered ({left} sagas of its first pass not at rest yet)"),
-        None => "NOT recovered (first pass not over yet)".to_owned(),
+    say(healthy, "healthy", "NOT healthy");
+    say(ready, "ready", "NOT ready (accepts no sagas)");
+    say(recovered, "recovered", "NOT recovered");
+    let in_flight = match (sagas_in_flight, sagas_recovering) {
+        (Some(all), Some(recovering)) => format!("; {all} sagas in flight, {recovering} of them taken up by recovery"),
+        (Some(all), None) => format!("; {all} sagas in flight"),
+        (None, _) => String::new(),
     };
-    say(recovered, "recovered", left);
-    let in_flight = sagas_in_flight.map(|count| format!("; {count} sagas in flight")).unwrap_or_default();
     writeln!(out, "  state: {}{in_flight}", states.join(", "))
 }
 

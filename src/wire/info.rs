@@ -28,11 +28,11 @@ pub struct Info {
     pub healthy: bool,
     /// It accepts new sagas.
     pub ready: bool,
-    /// Its first recovery pass is complete and everything that pass found has come to rest.
+    /// A recovery pass is complete and the last one left nothing behind that could not be recovered.
     pub recovered: bool,
-    /// Sagas of the first pass that have not come to rest yet; absent before that pass has ended.
-    pub recovering: Option<u64>,
-    /// Sagas in flight here.
+    /// Sagas in flight that recovery took up.
+    pub sagas_recovering: u64,
+    /// All sagas in flight.
     pub sagas_in_flight: u64,
 }
 

@@ -3,6 +3,7 @@
 
 pub mod activate;
 pub mod completions;
+pub mod coordinator;
 pub mod demo_saga;
 pub mod status;
 pub mod tasks;

@@ -30,7 +30,7 @@ mod action;
 pub mod demo;
 mod failure;
 
-pub use action::{Effect, Inputs, derive_uuid, effect, step};
+pub use action::{Effect, EffectFn, Inputs, StepFn, UndoEffectFn, UndoStepFn, derive_uuid, effect, step};
 pub use failure::ActionFailure;
 
 use crate::store::SharedStore;

@@ -22,7 +22,7 @@ fn info() -> Info {
         healthy: true,
         ready: true,
         recovered: false,
-        recovering: Some(17),
+        sagas_recovering: 17,
         sagas_in_flight: 29,
     }
 }

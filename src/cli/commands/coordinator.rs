@@ -1,0 +1,219 @@
+//! `sagactl coordinator run`: the reference coordinator.
+
+use crate::cli::config::{DbUrl, Source, Verbosity};
+use crate::cli::context::Context;
+use crate::cli::failure::{CommandResult, Failure};
+use crate::coordinator::identity::{IdentityError, write_whole};
+use crate::coordinator::sagas::SagaRegistry;
+use crate::coordinator::server::{Config, Coordinator, DATABASE_FILE, StartError};
+use crate::store::FatalHandler;
+use crate::wire::ids::SecId;
+use clap::{Args, Subcommand};
+use slog::Drain;
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The reference coordinator
+#[derive(Debug, Args)]
+pub struct CoordinatorArgs {
+    #[command(subcommand)]
+    command: CoordinatorCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum CoordinatorCommand {
+    Run(Box<RunArgs>),
+}
+
+/// Run a coordinator until the process is ended
+///
+/// The first start creates everything. Stopping is crashing: end it any way you like, kill -9 included; the next start
+/// recovers what was in flight.
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// Where the database, the SEC's id and the lock live [default: $XDG_DATA_HOME/sagactl]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where the internal API listens; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:12221")]
+    internal: SocketAddr,
+    /// Where the external API listens; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:12220")]
+    external: SocketAddr,
+    /// Who this SEC is [default: kept in the data directory]
+    #[arg(long, value_name = "UUID")]
+    sec_id: Option<SecId>,
+    /// Time between two recovery passes that nobody asked for
+    #[arg(long, value_name = "DUR", default_value = "10m", value_parser = parse_period)]
+    recovery_period: Duration,
+    /// Give up sagas that can never be recovered, instead of leaving that to an operator
+    #[arg(long)]
+    abandon_unrecoverable: bool,
+    /// Wait for each write of every saga, also where the saga's kind could do without
+    #[arg(long)]
+    strict: bool,
+    /// Write `sec_id`, `internal_url`, `external_url`, `db_url` and `pid` as JSON here once both APIs answer
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// End when standard input closes: for those who start coordinators and must not leave any behind
+    #[arg(long, hide = true)]
+    until_stdin_closes: bool,
+}
+
+/// Exit code when a running coordinator has to end itself: its database refused it or is out of reach.
+const FATAL_EXIT_CODE: i32 = 3;
+
+fn parse_period(text: &str) -> Result<Duration, String> {
+    let period = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if period.is_zero() { Err("a period must be longer than nothing".to_owned()) } else { Ok(period) }
+}
+
+/// Runs one of the commands.
+pub fn run(ctx: &mut Context<'_>, args: CoordinatorArgs) -> CommandResult {
+    match args.command {
+        CoordinatorCommand::Run(args) => run_coordinator(ctx, *args),
+    }
+}
+
+fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs) -> CommandResult {
+    for (flag, address) in [("--internal", args.internal), ("--external", args.external)] {
+        if !address.ip().is_loopback() {
+            return Err(Failure::unusable(format!("{flag} {address} is not a loopback address"))
+                .because("neither API asks who is calling, so others must not be able to call")
+                .hint("use 127.0.0.1 or [::1], and a proxy that authenticates if others have to reach it"));
+        }
+    }
+    let (data_dir, database) = locate(ctx, args.data_dir)?;
+    let log = logger(ctx.settings().verbosity);
+    report_panics_in_one_line(&log);
+    let coordinator = Coordinator::start(Config {
+        data_dir,
+        database,
+        internal: args.internal,
+        external: args.external,
+        sec_id: args.sec_id,
+        recovery_period: args.recovery_period,
+        abandon_unrecoverable: args.abandon_unrecoverable,
+        always_strict: args.strict,
+        registry: SagaRegistry::reference(),
+        services: Arc::new(()),
+        on_fatal: end_process(),
+        log,
+    })
+    .map_err(start_failure)?;
+    let ready = coordinator.ready();
+    if let Some(path) = &args.ready_file {
+        let mut json = serde_json::to_vec(ready).expect("ids, numbers and text are JSON");
+        json.push(b'\n');
+        write_whole(path, &json).map_err(|error| {
+            Failure::unusable(format!("cannot write ready file {}", path.display())).caused_by(&error)
+        })?;
+    }
+    ctx.note(format_args!(
+        "ready: SEC {}, internal API {}, external API {}, database {}",
+        ready.sec_id, ready.internal_url, ready.external_url, ready.db_url
+    ));
+    if args.until_stdin_closes {
+        end_when_stdin_closes();
+    }
+    coordinator.run()
+}
+
+/// The data directory and the database file.
+fn locate(ctx: &Context<'_>, data_dir: Option<PathBuf>) -> Result<(PathBuf, PathBuf), Failure> {
+    // Variables and contexts name the database that the *tool* looks at; a coordinator is told by a flag.
+    let database = match ctx.db_url() {
+        Some(chosen) if chosen.source == Source::Flag => match &chosen.value {
+            DbUrl::Sqlite(path) => Some(path.clone()),
+            DbUrl::Postgresql(_) => {
+                return Err(Failure::unusable("--db-url of a coordinator must be sqlite:PATH")
+                    .hint("leave it out to keep the database in the data directory"));
+            }
+        },
+        _ => None,
+    };
+    let data_dir = match (data_dir, &database) {
+        (Some(dir), _) => dir,
+        (None, Some(file)) => match file.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        },
+        (None, None) => default_data_dir(ctx)?,
+    };
+    let database = database.unwrap_or_else(|| data_dir.join(DATABASE_FILE));
+    Ok((data_dir, database))
+}
+
+fn default_data_dir(ctx: &Context<'_>) -> Result<PathBuf, Failure> {
+    let directory = |name| ctx.variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let data_home = directory("XDG_DATA_HOME").or_else(|| Some(directory("HOME")?.join(".local/share")));
+    data_home.map(|dir| dir.join("sagactl")).ok_or_else(|| {
+        Failure::unusable("there is no home directory to keep the coordinator's data in")
+            .hint("give --data-dir DIR")
+    })
+}
+
+fn start_failure(error: StartError) -> Failure {
+    let hint = match &error {
+        StartError::DataDir(IdentityError::InUse(_)) => {
+            Some("give each coordinator a --data-dir of its own, or stop the other one".to_owned())
+        }
+        StartError::Listen { api, .. } => {
+            Some(format!("choose another address with --{api}; port 0 takes a free one"))
+        }
+        _ => None,
+    };
+    let failure = Failure::unusable("the coordinator cannot start").caused_by(&error);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// The end of a coordinator that cannot go on: one line that says why, as in a crash otherwise.
+fn end_process() -> FatalHandler {
+    Arc::new(|reason| {
+        let mut stderr = std::io::stderr().lock();
+        let _ = writeln!(stderr, "error: coordinator stops: {reason}");
+        #[expect(
+            clippy::exit,
+            reason = "nothing may run on: what is in flight has to count as not having happened"
+        )]
+        std::process::exit(FATAL_EXIT_CODE)
+    })
+}
+
+fn end_when_stdin_closes() {
+    std::thread::spawn(|| {
+        let mut sink = [0; 64];
+        while std::io::stdin().lock().read(&mut sink).is_ok_and(|read| read > 0) {}
+        #[expect(clippy::exit, reason = "there is no shutdown path: stopping is crashing")]
+        std::process::exit(0)
+    });
+}
+
+fn logger(verbosity: Verbosity) -> slog::Logger {
+    let level = match verbosity {
+        Verbosity::Warn => slog::Level::Warning,
+        Verbosity::Info => slog::Level::Info,
+        Verbosity::Debug => slog::Level::Debug,
+        Verbosity::Trace => slog::Level::Trace,
+    };
+    let decorator = slog_term::PlainSyncDecorator::new(std::io::stderr());
+    let drain = slog_term::FullFormat::new(decorator).use_utc_timestamp().build().ignore_res();
+    slog::Logger::root(slog::LevelFilter::new(drain, level).ignore_res(), slog::o!())
+}
+
+/// Actions may panic; that fails their node and is in its log. Here it is worth a line, not a backtrace.
+fn report_panics_in_one_line(log: &slog::Logger) {
+    let log = log.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload_as_str().unwrap_or("(no text)");
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let thread = std::thread::current();
+        slog::error!(log, "panic"; "thread" => thread.name().unwrap_or("?"), "at" => place, "text" => text);
+    }));
+}

@@ -1,0 +1,29 @@
+//! Error answers in Nexus's words: same statuses, same codes, same messages.
+
+use dropshot::{ClientErrorStatusCode, HttpError};
+
+/// 404: a thing that was asked for by name or id is not there.
+pub(super) fn not_found(what: &str) -> HttpError {
+    HttpError::for_client_error(
+        Some("ObjectNotFound".to_owned()),
+        ClientErrorStatusCode::NOT_FOUND,
+        format!("not found: {what}"),
+    )
+}
+
+/// 400: well-formed, but not possible.
+pub(super) fn invalid_request(message: String) -> HttpError {
+    HttpError::for_bad_request(Some("InvalidRequest".to_owned()), message)
+}
+
+/// 503: not now. The cause goes to the log only.
+pub(super) fn unavailable(cause: String) -> HttpError {
+    HttpError::for_unavail(Some("ServiceNotAvailable".to_owned()), cause)
+}
+
+/// 500: our fault. The cause goes to the log only.
+pub(super) fn internal(cause: String) -> HttpError {
+    let mut error = HttpError::for_internal_error(cause);
+    error.error_code = Some("Internal".to_owned());
+    error
+}

@@ -1,0 +1,295 @@
+//! The internal API: Nexus's paths and shapes for background tasks, sagas and demo sagas, and `GET /info` of our own.
+//!
+//! Nothing here touches the database to show memory, so these answers are there exactly when they are needed: while the
+//! database is down, and during a recovery storm.
+
+use super::errors;
+use crate::coordinator::background::Driver;
+use crate::coordinator::sagas::demo;
+use crate::coordinator::sec::{CreateError, Sagas};
+use crate::wire::bgtasks::{ActivateRequest, BackgroundTask, ITERATIONS_HEADER};
+use crate::wire::ids::{DemoSagaId, SagaId};
+use crate::wire::info::Info;
+use crate::wire::sagas::{DemoSaga, Saga};
+use dropshot::{
+    ClientErrorStatusCode, HttpError, HttpResponseHeaders, HttpResponseOk, HttpResponseUpdatedNoContent,
+    PaginationParams, Path, Query, RequestContext, ResultsPage, TypedBody, WhichPage,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+/// What the handlers work with.
+pub struct InternalContext {
+    /// Background tasks; set before the first request is served.
+    pub driver: Arc<OnceLock<Driver>>,
+    /// The SEC.
+    pub sagas: Sagas,
+    /// Makes the answer of `GET /info`.
+    pub info: Box<dyn Fn() -> Info + Send + Sync>,
+}
+
+impl InternalContext {
+    fn driver(&self) -> Result<&Driver, HttpError> {
+        self.driver.get().ok_or_else(|| errors::unavailable("background tasks are not there yet".to_owned()))
+    }
+}
+
+/// Answer of `GET /v1/ping`.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Ping {
+    /// Always `ok`.
+    pub status: PingStatus,
+}
+
+/// The one thing that a ping can say.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PingStatus {
+    /// The process answers.
+    Ok,
+}
+
+/// Selects a background task.
+#[derive(Deserialize, JsonSchema)]
+pub struct TaskPath {
+    /// Its name.
+    pub bgtask_name: String,
+}
+
+/// Selects a saga.
+#[derive(Deserialize, JsonSchema)]
+pub struct SagaPath {
+    /// Its id.
+    pub saga_id: SagaId,
+}
+
+/// Selects a demo saga by the id that completes it.
+#[derive(Deserialize, JsonSchema)]
+pub struct DemoSagaPath {
+    /// Its demo id, not its saga id.
+    pub demo_saga_id: DemoSagaId,
+}
+
+/// The order of the list of sagas.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IdSortMode {
+    /// Ascending by id.
+    #[default]
+    IdAscending,
+}
+
+/// What the first page of sagas may be asked with.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct SagaScan {
+    /// The order; there is only one.
+    #[serde(default)]
+    pub sort_by: IdSortMode,
+}
+
+/// Where the next page of sagas begins.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SagaPageSelector {
+    sort_by: IdSortMode,
+    last_seen: SagaId,
+}
+
+/// The internal API.
+#[dropshot::api_description]
+pub trait InternalApi {
+    /// What the handlers work with.
+    type Context;
+
+    /// Tells that the process answers.
+    #[endpoint { method = GET, path = "/v1/ping" }]
+    async fn ping(rqctx: RequestContext<Self::Context>) -> Result<HttpResponseOk<Ping>, HttpError>;
+
+    /// Tells who this coordinator is and whether it is healthy, ready and recovered.
+    #[endpoint { method = GET, path = "/info" }]
+    async fn info(rqctx: RequestContext<Self::Context>) -> Result<HttpResponseOk<Info>, HttpError>;
+
+    /// Lists background tasks.
+    #[endpoint { method = GET, path = "/bgtasks" }]
+    async fn bgtask_list(
+        rqctx: RequestContext<Self::Context>,
+    ) -> Result<HttpResponseOk<BTreeMap<String, BackgroundTask>>, HttpError>;
+
+    /// Shows one background task.
+    #[endpoint { method = GET, path = "/bgtasks/view/{bgtask_name}" }]
+    async fn bgtask_view(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<TaskPath>,
+    ) -> Result<HttpResponseOk<BackgroundTask>, HttpError>;
+
+    /// Activates background tasks: all of those named, or, if one is unknown, none.
+    #[endpoint { method = POST, path = "/bgtasks/activate" }]
+    async fn bgtask_activate(
+        rqctx: RequestContext<Self::Context>,
+        body: TypedBody<ActivateRequest>,
+    ) -> Result<HttpResponseHeaders<HttpResponseUpdatedNoContent>, HttpError>;
+
+    /// Lists the sagas in this process's memory.
+    #[endpoint { method = GET, path = "/sagas" }]
+    async fn saga_list(
+        rqctx: RequestContext<Self::Context>,
+        query: Query<PaginationParams<SagaScan, SagaPageSelector>>,
+    ) -> Result<HttpResponseOk<ResultsPage<Saga>>, HttpError>;
+
+    /// Shows one saga of this process's memory.
+    #[endpoint { method = GET, path = "/sagas/{saga_id}" }]
+    async fn saga_view(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<SagaPath>,
+    ) -> Result<HttpResponseOk<Saga>, HttpError>;
+
+    /// Starts a demo saga, which waits until it is completed.
+    #[endpoint { method = POST, path = "/demo-saga" }]
+    async fn demo_saga_create(
+        rqctx: RequestContext<Self::Context>,
+    ) -> Result<HttpResponseOk<DemoSaga>, HttpError>;
+
+    /// Completes a demo saga.
+    #[endpoint { method = POST, path = "/demo-saga/{demo_saga_id}/complete" }]
+    async fn demo_saga_complete(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<DemoSagaPath>,
+    ) -> Result<HttpResponseUpdatedNoContent, HttpError>;
+}
+
+/// The coordinator's implementation.
+pub enum InternalApiImpl {}
+
+impl InternalApi for InternalApiImpl {
+    type Context = InternalContext;
+
+    async fn ping(_: RequestContext<InternalContext>) -> Result<HttpResponseOk<Ping>, HttpError> {
+        Ok(HttpResponseOk(Ping { status: PingStatus::Ok }))
+    }
+
+    async fn info(rqctx: RequestContext<InternalContext>) -> Result<HttpResponseOk<Info>, HttpError> {
+        Ok(HttpResponseOk((rqctx.context().info)()))
+    }
+
+    async fn bgtask_list(
+        rqctx: RequestContext<InternalContext>,
+    ) -> Result<HttpResponseOk<BTreeMap<String, BackgroundTask>>, HttpError> {
+        Ok(HttpResponseOk(rqctx.context().driver()?.list()))
+    }
+
+    async fn bgtask_view(
+        rqctx: RequestContext<InternalContext>,
+        path: Path<TaskPath>,
+    ) -> Result<HttpResponseOk<BackgroundTask>, HttpError> {
+        let name = path.into_inner().bgtask_name;
+        let task = rqctx.context().driver()?.find(&name);
+        task.map(HttpResponseOk)
+            .ok_or_else(|| errors::not_found(&format!("background-task with name \"{name}\"")))
+    }
+
+    async fn bgtask_activate(
+        rqctx: RequestContext<InternalContext>,
+        body: TypedBody<ActivateRequest>,
+    ) -> Result<HttpResponseHeaders<HttpResponseUpdatedNoContent>, HttpError> {
+        let iterations =
+            rqctx.context().driver()?.activate(&body.into_inner().bgtask_names).map_err(|unknown| {
+                errors::not_found(&format!("background tasks: {}", unknown.0.join(", ")))
+            })?;
+        let mut response = HttpResponseHeaders::new_unnamed(HttpResponseUpdatedNoContent());
+        let named: Vec<_> =
+            iterations.iter().map(|(name, iteration)| format!("{name}={iteration}")).collect();
+        if let Ok(value) = named.join(",").parse() {
+            response.headers_mut().insert(ITERATIONS_HEADER, value);
+        }
+        Ok(response)
+    }
+
+    async fn saga_list(
+        rqctx: RequestContext<InternalContext>,
+        query: Query<PaginationParams<SagaScan, SagaPageSelector>>,
+    ) -> Result<HttpResponseOk<ResultsPage<Saga>>, HttpError> {
+        let query = query.into_inner();
+        let limit = rqctx.page_limit(&query)?.get();
+        let (scan, after) = match query.page {
+            WhichPage::First(scan) => (scan, None),
+            WhichPage::Next(SagaPageSelector { sort_by, last_seen }) => {
+                (SagaScan { sort_by }, Some(last_seen))
+            }
+        };
+        let page = rqctx.context().sagas.list(after, limit as usize);
+        Ok(HttpResponseOk(ResultsPage::new(page, &scan, |saga: &Saga, scan| SagaPageSelector {
+            sort_by: scan.sort_by,
+            last_seen: saga.id,
+        })?))
+    }
+
+    async fn saga_view(
+        rqctx: RequestContext<InternalContext>,
+        path: Path<SagaPath>,
+    ) -> Result<HttpResponseOk<Saga>, HttpError> {
+        let id = path.into_inner().saga_id;
+        let saga = rqctx.context().sagas.find(id);
+        saga.map(HttpResponseOk).ok_or_else(|| errors::not_found(&format!("saga-dbg with id \"{id}\"")))
+    }
+
+    async fn demo_saga_create(
+        rqctx: RequestContext<InternalContext>,
+    ) -> Result<HttpResponseOk<DemoSaga>, HttpError> {
+        let sagas = &rqctx.context().sagas;
+        let (saga_id, demo_saga_id) = (SagaId::random(), DemoSagaId::random());
+        // Known before the saga exists, so that whoever gets the id can complete it from the first moment on.
+        sagas.demo_waits().register(demo_saga_id);
+        match sagas.create::<demo::Demo>(saga_id, &demo::Params { id: demo_saga_id }, None).await {
+            Ok(_) => Ok(HttpResponseOk(DemoSaga { saga_id, demo_saga_id })),
+            Err(error) => {
+                sagas.demo_waits().forget(demo_saga_id);
+                Err(creation_failed(error))
+            }
+        }
+    }
+
+    async fn demo_saga_complete(
+        rqctx: RequestContext<InternalContext>,
+        path: Path<DemoSagaPath>,
+    ) -> Result<HttpResponseUpdatedNoContent, HttpError> {
+        let id = path.into_inner().demo_saga_id;
+        if rqctx.context().sagas.demo_waits().complete(id) {
+            return Ok(HttpResponseUpdatedNoContent());
+        }
+        Err(HttpError::for_client_error(
+            // With the space, as Nexus has it here and nowhere else.
+            Some("Not Found".to_owned()),
+            ClientErrorStatusCode::NOT_FOUND,
+            format!("demo saga with demo saga id {id} (demo_saga)"),
+        ))
+    }
+}
+
+/// A saga that could not be created, as an answer.
+fn creation_failed(error: CreateError) -> HttpError {
+    match error {
+        CreateError::NotAccepting => errors::unavailable(error.to_string()),
+        CreateError::Store(ref cause) if cause.is_transient() => errors::unavailable(error.to_string()),
+        other => errors::internal(other.to_string()),
+    }
+}
+
+/// The API with its implementation, for a server.
+pub fn api_description() -> dropshot::ApiDescription<InternalContext> {
+    internal_api_mod::api_description::<InternalApiImpl>().expect("a consistent API")
+}
+
+/// The OpenAPI document.
+///
+/// # Panics
+///
+/// If the description contradicts itself, which the comparison with the committed document would show.
+pub fn openapi() -> serde_json::Value {
+    let description = internal_api_mod::stub_api_description().expect("a consistent API");
+    description
+        .openapi("sagactl internal API", semver::Version::new(1, 0, 0))
+        .description("A saga coordinator's own view of its background tasks and sagas.")
+        .json()
+        .expect("an OpenAPI document is JSON")
+}

@@ -1,0 +1,5 @@
+//! The two HTTP APIs. The internal one is Nexus's, for operators; the external one is Oxide's, for users.
+
+mod errors;
+pub mod external;
+pub mod internal;

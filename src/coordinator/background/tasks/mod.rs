@@ -1,0 +1,4 @@
+//! One file per background task.
+
+pub mod saga_recovery;
+pub mod sec_heartbeat;

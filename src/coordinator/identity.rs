@@ -1,0 +1,126 @@
+//! The data directory: who this SEC is, kept across restarts, and the lock that keeps two coordinators apart.
+
+use crate::wire::ids::SecId;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+const LOCK_FILE: &str = "lock";
+const SEC_ID_FILE: &str = "sec-id";
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// Another coordinator uses it.
+    #[error("data directory {0} is in use by another coordinator")]
+    InUse(PathBuf),
+    /// Something in it cannot be made, read or written.
+    #[error("{doing} {path}")]
+    Io {
+        /// `making`, `opening`, `reading`, `writing`.
+        doing: &'static str,
+        /// What.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file with the SEC's id holds something else.
+    #[error("{path} does not hold a SEC id but {found:?}")]
+    BadSecId {
+        /// Which file.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+    },
+}
+
+/// Held while a coordinator uses a data directory; the system drops it with the process, however that ends.
+#[derive(Debug)]
+pub struct DataDirLock {
+    _file: File,
+}
+
+fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> IdentityError {
+    let path = path.to_owned();
+    move |source| IdentityError::Io { doing, path, source }
+}
+
+/// Makes the directory if need be and takes its lock.
+///
+/// # Errors
+///
+/// When it cannot be made or written, or another coordinator has it.
+pub fn lock_data_dir(dir: &Path) -> Result<DataDirLock, IdentityError> {
+    std::fs::create_dir_all(dir).map_err(io("making data directory", dir))?;
+    let path = dir.join(LOCK_FILE);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(io("opening the lock file", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(DataDirLock { _file: file }),
+        Err(TryLockError::WouldBlock) => Err(IdentityError::InUse(dir.to_owned())),
+        Err(TryLockError::Error(error)) => Err(io("locking", &path)(error)),
+    }
+}
+
+/// The id of the SEC that uses this directory; made at the first start.
+///
+/// # Errors
+///
+/// When the file cannot be read or written, or holds something else.
+pub fn load_or_create_sec_id(dir: &Path) -> Result<SecId, IdentityError> {
+    let path = dir.join(SEC_ID_FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            text.trim().parse().map_err(|_| IdentityError::BadSecId { path, found: text.trim().to_owned() })
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let id = SecId::random();
+            write_whole(&path, format!("{id}\n").as_bytes()).map_err(io("writing", &path))?;
+            Ok(id)
+        }
+        Err(error) => Err(io("reading", &path)(error)),
+    }
+}
+
+/// Writes a file so that it is there whole or not at all, whatever happens meanwhile.
+///
+/// # Errors
+///
+/// Those of the file system; then the old file, if there was one, is still there.
+pub fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_one_coordinator_at_a_time() {
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        let first = lock_data_dir(dir.path()).expect("free");
+        assert!(matches!(lock_data_dir(dir.path()), Err(IdentityError::InUse(_))));
+        drop(first);
+        lock_data_dir(dir.path()).expect("free again");
+    }
+
+    #[test]
+    fn the_sec_id_survives_restarts() {
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        let id = load_or_create_sec_id(dir.path()).expect("made");
+        assert_eq!(load_or_create_sec_id(dir.path()).expect("read"), id);
+        std::fs::write(dir.path().join(SEC_ID_FILE), "nonsense").expect("written");
+        let error = load_or_create_sec_id(dir.path()).expect_err("nonsense is no id").to_string();
+        assert!(error.ends_with("does not hold a SEC id but \"nonsense\""), "{error}");
+    }
+}

@@ -1,0 +1,465 @@
+//! The SEC: the `steno` engine, wired to our store, with its sharp edges covered.
+//!
+//! # Threads
+//!
+//! The engine is one task and runs on a current-thread runtime of its own thread ([`engine`]); HTTP, background tasks and
+//! the store's writer run elsewhere and talk to it by channels. Everything here may be called from any runtime.
+//!
+//! # What is covered, and where
+//!
+//! - *A store that cannot report errors* ([`engine_store`]): `steno` has no way to hear that an event was not recorded. A
+//!   write that can never succeed (the saga is no longer ours) ends the process; recovery, here or elsewhere, goes on from
+//!   what is durable.
+//! - *Finished sagas stay in the engine's memory*: [`purge`] drops them, and [`roster`] keeps a small bounded record.
+//! - *Stuck and failed sagas both read `Done`*: the outcome is taken from the engine's result ([`outcome`]).
+//! - *Lists asked of the engine wait for hung store writes*: they are answered from the roster.
+//! - *An unknown action is noticed only after the saga was stored*: kinds are checked before creation.
+//! - *Starting twice kills the engine*: only this module starts, once per saga, right after create or resume.
+//!
+//! # The life of a saga here
+//!
+//! ```text
+//!   create ──► announce ──► store row ──► confirm ──► start ─┐
+//!   resume ──► (recovery found it) ───────────────► start ─┤
+//!                                                            ▼
+//!                    engine runs it; events go to the store, fenced
+//!                                                            ▼
+//!      end durable ──► roster: outcome, waiters told ──► purged from the engine
+//!          │
+//!          └─ derailed: nothing after a refused write counts ──► resume strictly from the log
+//! ```
+
+mod engine;
+mod engine_store;
+mod outcome;
+mod roster;
+#[cfg(test)]
+mod tests;
+
+pub use outcome::SagaOutcome;
+pub use roster::{Origin, RosterCounts, Sighting};
+
+use super::background::driver::Waker;
+use super::recovery::{Announcer, CreationInFlight, FailureCause};
+use super::sagas::demo::DemoWaits;
+use super::sagas::{Durability, Engine, SagaContext, SagaKind, SagaRegistry};
+use crate::store::error::{Refusal, Rule, StoreError};
+use crate::store::sagas::{IdempotencyKey, LoadedSaga, Ownership};
+use crate::store::{FatalHandler, SharedStore};
+use crate::wire::ids::{SagaId, SecId};
+use crate::wire::sagas::{CachedState, Saga};
+use engine_store::{EngineStore, Holding};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use roster::Roster;
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use steno::SagaResult;
+use tokio::sync::watch;
+
+/// What a SEC is made from.
+pub struct SecConfig {
+    /// Who it is.
+    pub sec_id: SecId,
+    /// Where sagas live.
+    pub store: SharedStore,
+    /// Which sagas it can run.
+    pub registry: Arc<SagaRegistry>,
+    /// Waits for each write of every saga, also of those whose kind could do without.
+    pub always_strict: bool,
+    /// Tells recovery of creations.
+    pub announcer: Announcer,
+    /// Wakes recovery when many announcements wait for it.
+    pub recovery_waker: Waker,
+    /// Given to actions of embedding services.
+    pub services: Arc<dyn Any + Send + Sync>,
+    /// Ends the process when going on would break a promise.
+    pub on_fatal: FatalHandler,
+    /// Where it logs.
+    pub log: slog::Logger,
+}
+
+/// Handle to the SEC; cheap to clone, usable from any runtime.
+#[derive(Clone)]
+pub struct Sagas {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    sec_id: SecId,
+    engine: engine::EngineThread,
+    engine_store: Arc<EngineStore>,
+    engine_registry: Arc<steno::ActionRegistry<Engine>>,
+    registry: Arc<SagaRegistry>,
+    always_strict: bool,
+    store: SharedStore,
+    roster: Arc<Roster>,
+    announcer: Announcer,
+    recovery_waker: Waker,
+    demo_waits: Arc<DemoWaits>,
+    services: Arc<dyn Any + Send + Sync>,
+    accepting: AtomicBool,
+    on_fatal: FatalHandler,
+    log: slog::Logger,
+}
+
+/// Why a saga was not created.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CreateError {
+    /// This coordinator takes no new sagas at present.
+    #[error("this coordinator accepts no new sagas at present")]
+    NotAccepting,
+    /// The idempotency key belongs to another saga, which may have been created a moment ago.
+    #[error("the idempotency key is in use")]
+    KeyInUse,
+    /// No saga can be made of these parameters.
+    #[error("{0}")]
+    Invalid(String),
+    /// The database did not take it.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+/// A saga in flight here.
+pub struct RunningSaga {
+    /// Which one.
+    pub saga_id: SagaId,
+    finished: watch::Receiver<Option<Arc<SagaOutcome>>>,
+}
+
+impl RunningSaga {
+    /// Waits until it has come to rest and its end is durable.
+    pub async fn finished(mut self) -> SagaOutcome {
+        let outcome = match self.finished.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone(),
+            Err(_) => None,
+        };
+        match outcome {
+            Some(outcome) => (*outcome).clone(),
+            // The roster drops an entry only after it has told the outcome, so this is a process about to end.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Sagas {
+    /// Starts the engine's thread.
+    ///
+    /// # Errors
+    ///
+    /// When the thread cannot be made.
+    pub fn start(config: SecConfig) -> std::io::Result<Self> {
+        let roster = Arc::new(Roster::default());
+        let engine_store = Arc::new(EngineStore::new(
+            Arc::clone(&config.store),
+            config.sec_id,
+            Arc::clone(&roster),
+            Arc::clone(&config.on_fatal),
+        ));
+        let engine = engine::EngineThread::start(config.log.clone(), Arc::clone(&engine_store))?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                sec_id: config.sec_id,
+                engine,
+                engine_store,
+                engine_registry: Arc::new(config.registry.for_engine()),
+                registry: config.registry,
+                always_strict: config.always_strict,
+                store: config.store,
+                roster,
+                announcer: config.announcer,
+                recovery_waker: config.recovery_waker,
+                demo_waits: Arc::new(DemoWaits::default()),
+                services: config.services,
+                accepting: AtomicBool::new(true),
+                on_fatal: config.on_fatal,
+                log: config.log,
+            }),
+        })
+    }
+
+    /// Who this SEC is.
+    pub fn sec_id(&self) -> SecId {
+        self.inner.sec_id
+    }
+
+    /// Demo sagas that can be completed.
+    pub fn demo_waits(&self) -> &DemoWaits {
+        &self.inner.demo_waits
+    }
+
+    /// Whether new sagas are taken.
+    pub fn is_accepting(&self) -> bool {
+        self.inner.accepting.load(Ordering::Acquire)
+    }
+
+    /// Creates a saga and starts it; resolves once its row is durable.
+    ///
+    /// The work is detached from the caller: a caller that goes away cancels nothing.
+    ///
+    /// # Errors
+    ///
+    /// See [`CreateError`]. After [`CreateError::Store`] with a transient error the saga may exist all the same; recovery
+    /// will find it if it does.
+    pub async fn create<K: SagaKind>(
+        &self,
+        id: SagaId,
+        params: &K::Params,
+        idempotency: Option<IdempotencyKey>,
+    ) -> Result<RunningSaga, CreateError> {
+        if !self.is_accepting() {
+            return Err(CreateError::NotAccepting);
+        }
+        if !self.inner.registry.names().any(|name| name == K::NAME) {
+            return Err(CreateError::Invalid(format!("this coordinator cannot run sagas {:?}", K::NAME)));
+        }
+        let dag = K::dag(params).map_err(|error| CreateError::Invalid(format!("{error:#}")))?;
+        let this = self.clone();
+        let created = self.inner.engine.runtime().spawn(async move {
+            // Announced before anything is stored: see `coordinator::recovery` for what would go wrong otherwise.
+            let announced = this.inner.announcer.creating(id);
+            if this.inner.announcer.wants_pass() {
+                this.inner.recovery_waker.wake();
+            }
+            this.create_announced(id, K::NAME, dag, idempotency, announced).await
+        });
+        match created.await {
+            Ok(result) => result,
+            Err(_) => {
+                (self.inner.on_fatal)("the saga engine stopped while a saga was being created").unreachable()
+            }
+        }
+    }
+
+    async fn create_announced(
+        &self,
+        id: SagaId,
+        name: &'static str,
+        dag: steno::SagaDag,
+        idempotency: Option<IdempotencyKey>,
+        announced: CreationInFlight,
+    ) -> Result<RunningSaga, CreateError> {
+        let inner = &self.inner;
+        let durability =
+            if inner.always_strict { Durability::Strict } else { inner.registry.durability(name) };
+        let ownership = Ownership { sec: inner.sec_id, generation: 1 };
+        let context = self.context(id, durability);
+        inner.engine_store.hold(id, Holding::new(ownership, Arc::clone(&context), idempotency));
+        let finished = inner.roster.insert(id, Origin::Created);
+        let result = inner
+            .engine
+            .client()
+            .saga_create(
+                engine::saga_id(id),
+                context.clone(),
+                Arc::new(dag),
+                Arc::clone(&inner.engine_registry),
+            )
+            .await;
+        match result {
+            Ok(future) => {
+                announced.created();
+                self.run(id, context, future).await;
+                Ok(RunningSaga { saga_id: id, finished })
+            }
+            Err(error) => {
+                inner.roster.remove(id);
+                let stored = inner.engine_store.release(id).and_then(|holding| holding.create_error());
+                // Definite or not: recovery must be free to pick the saga up if it exists after all.
+                announced.dropped();
+                Err(match stored {
+                    Some(StoreError::Refused(why)) if is_idempotency_key(&why) => CreateError::KeyInUse,
+                    Some(error) => CreateError::Store(error),
+                    None => CreateError::Invalid(format!("{error:#}")),
+                })
+            }
+        }
+    }
+
+    /// Takes up an unfinished saga from its log.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be taken up, in the terms in which recovery decides what to do about it.
+    pub async fn resume(&self, saga: LoadedSaga) -> Result<RunningSaga, FailureCause> {
+        let id = saga.id;
+        if matches!(self.inner.roster.sighting(id), Sighting::Running | Sighting::Ending) {
+            return Err(FailureCause::AlreadyRunning);
+        }
+        let durability = if self.inner.always_strict {
+            Durability::Strict
+        } else {
+            self.inner.registry.durability(&saga.name)
+        };
+        let finished = self.inner.roster.insert(id, Origin::Recovered);
+        match self.take_up(saga, durability).await {
+            Ok(()) => Ok(RunningSaga { saga_id: id, finished }),
+            Err(cause) => {
+                self.inner.roster.remove(id);
+                Err(cause)
+            }
+        }
+    }
+
+    /// Hands a loaded saga, which is in the roster already, to the engine and starts it.
+    async fn take_up(&self, saga: LoadedSaga, durability: Durability) -> Result<(), FailureCause> {
+        let inner = &self.inner;
+        let id = saga.id;
+        if saga.current_sec != Some(inner.sec_id) {
+            return Err(FailureCause::OwnerChanged(saga.current_sec));
+        }
+        if !matches!(saga.state, CachedState::Running | CachedState::Unwinding) {
+            return Err(FailureCause::NotUnfinished(saga.state));
+        }
+        let events = engine_store::to_engine_events(&saga.events).map_err(FailureCause::LogIllegal)?;
+        let dag: serde_json::Value = serde_json::from_str(&saga.dag)
+            .map_err(|error| FailureCause::DagUnreadable(error.to_string()))?;
+        if let Some((node, action)) =
+            engine_store::actions_of(&dag).find(|(_, action)| !inner.registry.knows_action(action))
+        {
+            return Err(FailureCause::UnknownAction { node: node.to_owned(), action: action.to_owned() });
+        }
+        let ownership = Ownership { sec: inner.sec_id, generation: saga.generation };
+        let context = self.context(id, durability);
+        inner.engine_store.hold(id, Holding::new(ownership, Arc::clone(&context), None));
+        let resumed = inner
+            .engine
+            .client()
+            .saga_resume(
+                engine::saga_id(id),
+                context.clone(),
+                dag,
+                Arc::clone(&inner.engine_registry),
+                events,
+            )
+            .await;
+        match resumed {
+            Ok(done) => {
+                self.run(id, context, done).await;
+                Ok(())
+            }
+            Err(error) => {
+                inner.engine_store.release(id);
+                // Owner, state and actions have been looked at, and nothing was waited for; so what the engine minds is in
+                // the saga's own data. Its text says whether that is the DAG or the log.
+                let message = format!("{error:#}");
+                Err(if message.contains("already in use") {
+                    FailureCause::EngineRefused(message)
+                } else if message.starts_with("deserialize failed") {
+                    FailureCause::DagUnreadable(message)
+                } else {
+                    FailureCause::LogIllegal(message)
+                })
+            }
+        }
+    }
+
+    /// Starts a saga that was just created or resumed, and sees it off when it has come to rest.
+    async fn run(&self, id: SagaId, context: Arc<SagaContext>, done: BoxFuture<'static, SagaResult>) {
+        let inner = &self.inner;
+        if let Err(error) = inner.engine.client().saga_start(engine::saga_id(id)).await {
+            // Only this function starts sagas, each once; going on would leave one that nobody runs.
+            (inner.on_fatal)(&format!("the engine would not start saga {id}: {error:#}")).unreachable();
+        }
+        let this = self.clone();
+        inner.engine.runtime().spawn(async move {
+            let Ok(result) = AssertUnwindSafe(done).catch_unwind().await else {
+                (this.inner.on_fatal)(&format!("the saga engine stopped while it ran saga {id}"))
+                    .unreachable()
+            };
+            this.see_off(id, context, result).await;
+        });
+    }
+
+    async fn see_off(&self, id: SagaId, context: Arc<SagaContext>, result: SagaResult) {
+        let inner = &self.inner;
+        engine::purge(inner.engine.client(), id).await;
+        inner.store.close_lane(id);
+        inner.engine_store.release(id);
+        if context.is_derailed() {
+            slog::warn!(inner.log, "a write that was not waited for was refused; running the saga again, strictly";
+                "saga_id" => %id);
+            self.rerun_strictly(id).await;
+            return;
+        }
+        inner.roster.finish(id, SagaOutcome::from_result(result.kind));
+    }
+
+    /// Boxed because it leads back to [`Self::run`], which spawned it.
+    fn rerun_strictly(&self, id: SagaId) -> BoxFuture<'_, ()> {
+        async move {
+            // It stays in the roster all the while, and those who wait for it go on waiting.
+            self.inner.roster.clear_ending(id);
+            let reason = match crate::store::sagas::load_saga(&*self.inner.store, id).await {
+                Ok(Some(saga)) => match self.take_up(saga, Durability::Strict).await {
+                    Ok(()) => return,
+                    Err(cause) => cause.to_string(),
+                },
+                Ok(None) => "its row is gone".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            // It is unfinished in the database and nobody runs it: the next process will.
+            (self.inner.on_fatal)(&format!("saga {id} could not be run again from its log: {reason}"))
+                .unreachable()
+        }
+        .boxed()
+    }
+
+    fn context(&self, id: SagaId, durability: Durability) -> Arc<SagaContext> {
+        Arc::new(SagaContext {
+            saga_id: id,
+            store: Arc::clone(&self.inner.store),
+            durability,
+            demo_waits: Arc::clone(&self.inner.demo_waits),
+            services: Arc::clone(&self.inner.services),
+            derailed: AtomicBool::new(false),
+        })
+    }
+
+    /// The saga in flight here with this id, if there is one.
+    pub fn find_running(&self, id: SagaId) -> Option<RunningSaga> {
+        self.inner.roster.watch(id).map(|finished| RunningSaga { saga_id: id, finished })
+    }
+
+    /// One saga of this process's memory.
+    pub fn find(&self, id: SagaId) -> Option<Saga> {
+        self.inner.roster.find(id)
+    }
+
+    /// Sagas of this process's memory after `after`, ascending by id, at most `limit`.
+    pub fn list(&self, after: Option<SagaId>, limit: usize) -> Vec<Saga> {
+        self.inner.roster.list(after, limit)
+    }
+
+    /// How many sagas are in flight here.
+    pub fn counts(&self) -> RosterCounts {
+        self.inner.roster.counts()
+    }
+
+    /// What is known here of one saga.
+    pub fn sighting(&self, id: SagaId) -> Sighting {
+        self.inner.roster.sighting(id)
+    }
+
+    /// Recovery knows that this saga has finished; it need not be remembered for that any more.
+    pub fn forget_finished(&self, id: SagaId) {
+        self.inner.roster.forget_finished(id);
+    }
+}
+
+fn is_idempotency_key(why: &Refusal) -> bool {
+    why.rule == Rule::Unique && why.what.contains("idempotency_key")
+}
+
+/// Lets `match` arms end with a handler that never returns.
+trait Unreachable {
+    fn unreachable(self) -> !;
+}
+
+impl Unreachable for std::convert::Infallible {
+    fn unreachable(self) -> ! {
+        match self {}
+    }
+}

@@ -1,0 +1,350 @@
+//! Puts a coordinator together and runs it: store, SEC, background tasks, both APIs.
+//!
+//! # Threads
+//!
+//! The store's writer and readers, the engine, the internal API with the background tasks, and the external API each have
+//! threads of their own. So `status` is answered while the external API, recovery and the writer are busy: it shares no
+//! queue with any of them.
+//!
+//! # Starting and stopping
+//!
+//! Start is always recovery: the first pass begins at once and runs beside requests. There is no shutdown path. SIGTERM,
+//! SIGINT and a fatal error end the process as a crash would; what is acknowledged is durable, and the next start goes on.
+
+use super::api::{external, internal};
+use super::background::driver::{Driver, TaskInfo, Waker};
+use super::background::tasks::saga_recovery::{RecoveryStatus, SagaRecovery};
+use super::background::tasks::sec_heartbeat::SecHeartbeat;
+use super::identity::{self, DataDirLock, IdentityError};
+use super::recovery::Recovery;
+use super::sagas::SagaRegistry;
+use super::sec::{Sagas, SecConfig};
+use crate::store::error::StoreError;
+use crate::store::sqlite::{OpenOptions, SqliteStore};
+use crate::store::{FatalHandler, SharedStore};
+use crate::wire::bgtasks::{SAGA_RECOVERY, SEC_HEARTBEAT};
+use crate::wire::ids::SecId;
+use crate::wire::info::{Info, ReadyFile};
+use crate::wire::time::now;
+use dropshot::{BuildError, ConfigDropshot, HandlerTaskMode, ServerBuilder};
+use std::any::Any;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock, mpsc};
+use std::time::Duration;
+
+/// Largest request body that either API takes, in bytes.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// Time between two heartbeats.
+const HEARTBEAT_PERIOD: Duration = Duration::from_secs(5);
+
+/// File of the embedded database in the data directory.
+pub const DATABASE_FILE: &str = "sagactl.db";
+
+/// What a coordinator is made from.
+pub struct Config {
+    /// Where the SEC's id and the lock live. Made if it is not there.
+    pub data_dir: PathBuf,
+    /// The database; [`DATABASE_FILE`] in the data directory as a rule. Made if it is not there.
+    pub database: PathBuf,
+    /// Where the internal API listens; port 0 takes a free one.
+    pub internal: SocketAddr,
+    /// Where the external API listens; port 0 takes a free one.
+    pub external: SocketAddr,
+    /// Who this SEC is; kept in the data directory when it is not given.
+    pub sec_id: Option<SecId>,
+    /// Time between two recovery passes that nobody asked for.
+    pub recovery_period: Duration,
+    /// Gives up sagas that can never be recovered, instead of leaving that to an operator.
+    pub abandon_unrecoverable: bool,
+    /// Waits for each write of every saga, also of those whose kind could do without.
+    pub always_strict: bool,
+    /// Which sagas it can run.
+    pub registry: SagaRegistry,
+    /// Given to actions of embedding services; `Arc::new(())` if there is nothing to give.
+    pub services: Arc<dyn Any + Send + Sync>,
+    /// Ends the process when going on would break a promise; must not return.
+    pub on_fatal: FatalHandler,
+    /// Where it logs.
+    pub log: slog::Logger,
+}
+
+/// Why a coordinator did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] IdentityError),
+    /// The database cannot be used.
+    #[error("opening the database {path}")]
+    Store {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// An API cannot listen there.
+    #[error("listening on {address} for the {api} API")]
+    Listen {
+        /// `internal` or `external`.
+        api: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: Box<BuildError>,
+    },
+    /// The machine would not give a thread.
+    #[error("starting a thread")]
+    Thread(#[from] std::io::Error),
+}
+
+/// A coordinator that runs. Dropping it stops nothing: a coordinator ends with its process.
+pub struct Coordinator {
+    ready: ReadyFile,
+    sagas: Sagas,
+    store: SharedStore,
+    // Held as long as the process lives, so that no other coordinator uses the directory.
+    _lock: DataDirLock,
+}
+
+impl Coordinator {
+    /// Starts one; returns once both APIs answer. The first recovery pass has then begun but need not have ended.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`]; nothing is left running or half made, except an empty data directory.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let time_started = now();
+        let lock = identity::lock_data_dir(&config.data_dir)?;
+        let sec_id = match config.sec_id {
+            Some(sec_id) => sec_id,
+            None => identity::load_or_create_sec_id(&config.data_dir)?,
+        };
+        let path = config.database;
+        let store = SqliteStore::open(&path, OpenOptions::new(Arc::clone(&config.on_fatal)))
+            .map_err(|source| StartError::Store { path, source })?;
+        let store: SharedStore = Arc::new(store);
+        let (announcer, recovery) = Recovery::new();
+        let recovery_waker = Waker::new();
+        let sagas = Sagas::start(SecConfig {
+            sec_id,
+            store: Arc::clone(&store),
+            registry: Arc::new(config.registry),
+            always_strict: config.always_strict,
+            announcer,
+            recovery_waker: recovery_waker.clone(),
+            services: config.services,
+            on_fatal: Arc::clone(&config.on_fatal),
+            log: config.log.clone(),
+        })?;
+
+        let external_address = serve_external(&config.log, config.external, &sagas, &store)?;
+        let external_url = format!("http://{external_address}");
+        let status = Arc::new(RecoveryStatus::default());
+        let recovery = SagaRecovery {
+            store: Arc::clone(&store),
+            sagas: sagas.clone(),
+            recovery,
+            status: Arc::clone(&status),
+            abandon_unrecoverable: config.abandon_unrecoverable,
+            log: config.log.clone(),
+        };
+        let heartbeat = SecHeartbeat {
+            store: Arc::clone(&store),
+            sec_id,
+            internal_address: String::new(),
+            time_started,
+            on_fatal: Arc::clone(&config.on_fatal),
+        };
+        let db_url = store.url();
+        let info = {
+            let (sagas, store_kind, db_url) = (sagas.clone(), store.kind().to_owned(), db_url.clone());
+            move |internal_url: &str| {
+                let counts = sagas.counts();
+                Info {
+                    sec_id,
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    pid: std::process::id(),
+                    time_started,
+                    store: store_kind.clone(),
+                    db_url: db_url.clone(),
+                    internal_url: internal_url.to_owned(),
+                    external_url: external_url.clone(),
+                    healthy: true,
+                    ready: sagas.is_accepting(),
+                    recovered: status.is_recovered(),
+                    sagas_recovering: counts.recovered as u64,
+                    sagas_in_flight: counts.total() as u64,
+                }
+            }
+        };
+        let internal_address = serve_internal(Internal {
+            log: config.log.clone(),
+            address: config.internal,
+            sagas: sagas.clone(),
+            info: Box::new(info),
+            recovery: (recovery, recovery_waker, config.recovery_period),
+            heartbeat,
+            on_fatal: config.on_fatal,
+        })?;
+        Ok(Self {
+            ready: ReadyFile {
+                sec_id,
+                internal_url: format!("http://{internal_address}"),
+                external_url: format!("http://{external_address}"),
+                db_url,
+                pid: std::process::id(),
+            },
+            sagas,
+            store,
+            _lock: lock,
+        })
+    }
+
+    /// Who it is and where it can be reached.
+    pub fn ready(&self) -> &ReadyFile {
+        &self.ready
+    }
+
+    /// Its SEC, for a service that creates sagas itself.
+    pub fn sagas(&self) -> &Sagas {
+        &self.sagas
+    }
+
+    /// Its database.
+    pub fn store(&self) -> &SharedStore {
+        &self.store
+    }
+
+    /// Lets it run until the process ends.
+    pub fn run(self) -> ! {
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+fn dropshot_config(address: SocketAddr) -> ConfigDropshot {
+    ConfigDropshot {
+        bind_address: address,
+        default_request_body_max_bytes: MAX_BODY_BYTES,
+        // A client that hangs up must not cancel what it asked for half-way.
+        default_handler_task_mode: HandlerTaskMode::Detached,
+        ..Default::default()
+    }
+}
+
+/// Runs `start` on a new thread's own runtime, hands back what it answers, and keeps the runtime going for ever.
+fn on_own_thread<T: Send + 'static>(
+    name: &str,
+    start: impl AsyncFnOnce() -> Result<T, StartError> + Send + 'static,
+) -> Result<T, StartError> {
+    let (answer, started) = mpsc::sync_channel(1);
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let _ = answer.send(Err(error.into()));
+                return;
+            }
+        };
+        runtime.block_on(async move {
+            let result = start().await;
+            let go_on = result.is_ok();
+            if answer.send(result).is_ok() && go_on {
+                std::future::pending::<()>().await;
+            }
+        });
+    })?;
+    started.recv().map_err(|_| std::io::Error::other(format!("thread {name:?} ended while it started")))?
+}
+
+fn serve_external(
+    log: &slog::Logger,
+    address: SocketAddr,
+    sagas: &Sagas,
+    store: &SharedStore,
+) -> Result<SocketAddr, StartError> {
+    let context =
+        external::ExternalContext { sagas: sagas.clone(), store: Arc::clone(store), log: log.clone() };
+    let log = log.clone();
+    on_own_thread("external-api", async move || {
+        let server = ServerBuilder::new(external::api_description(), context, log)
+            .config(dropshot_config(address))
+            .start()
+            .map_err(|source| StartError::Listen { api: "external", address, source: Box::new(source) })?;
+        let bound = server.local_addr();
+        // The server lives as long as its thread.
+        std::mem::forget(server);
+        Ok(bound)
+    })
+}
+
+struct Internal {
+    log: slog::Logger,
+    address: SocketAddr,
+    sagas: Sagas,
+    info: Box<dyn Fn(&str) -> Info + Send + Sync>,
+    recovery: (SagaRecovery, Waker, Duration),
+    heartbeat: SecHeartbeat,
+    on_fatal: FatalHandler,
+}
+
+fn serve_internal(parts: Internal) -> Result<SocketAddr, StartError> {
+    on_own_thread("internal-api", async move || {
+        let Internal {
+            log,
+            address,
+            sagas,
+            info,
+            recovery: (recovery, waker, period),
+            mut heartbeat,
+            on_fatal,
+        } = parts;
+        // The tasks want the address that the server is yet to be given, and the server wants the tasks.
+        let driver = Arc::new(OnceLock::new());
+        let url = Arc::new(OnceLock::<String>::new());
+        let context = internal::InternalContext {
+            driver: Arc::clone(&driver),
+            sagas,
+            info: {
+                let url = Arc::clone(&url);
+                Box::new(move || info(url.get().map_or("", String::as_str)))
+            },
+        };
+        let server = ServerBuilder::new(internal::api_description(), context, log)
+            .config(dropshot_config(address))
+            .start()
+            .map_err(|source| StartError::Listen { api: "internal", address, source: Box::new(source) })?;
+        let bound = server.local_addr();
+        std::mem::forget(server);
+        let internal_url = format!("http://{bound}");
+        heartbeat.internal_address.clone_from(&internal_url);
+        // Nothing waits before both are set, so no request on this thread's runtime can find them empty.
+        let _ = url.set(internal_url);
+        let mut tasks = Driver::new(on_fatal);
+        tasks.start(
+            TaskInfo {
+                name: SAGA_RECOVERY,
+                description: "recovers unfinished sagas that are assigned to this coordinator",
+                period,
+            },
+            waker,
+            recovery,
+        );
+        tasks.start(
+            TaskInfo {
+                name: SEC_HEARTBEAT,
+                description: "keeps this coordinator's entry in the registry of SECs fresh",
+                period: HEARTBEAT_PERIOD,
+            },
+            Waker::new(),
+            heartbeat,
+        );
+        let _ = driver.set(tasks);
+        Ok(bound)
+    })
+}
