@@ -4,6 +4,7 @@ pub mod cli;
 pub mod client;
 pub mod coordinator;
 pub mod drill;
+pub mod observe;
 pub mod render;
 pub mod store;
 pub mod wire;
