@@ -34,6 +34,8 @@ pub mod sagas;
 pub mod schema;
 pub mod sql;
 pub mod sqlite;
+#[cfg(test)]
+mod tests;
 
 use async_trait::async_trait;
 use error::StoreError;

@@ -1,1 +1,108 @@
-//! (being written)
+//! The schema as an ordered list of migrations.
+//!
+//! Migrations only go forward. A coordinator applies what is missing when it opens its database, each in a transaction of
+//! its own; a database that knows more migrations than the program is refused. A migration that has been released is
+//! never changed again: what it should have said is the next migration.
+//!
+//! The tables are those of Oxide's Nexus as far as Nexus has them, with its names, columns and constraints, so that
+//! queries and runbooks carry over. SQLite keeps uuids and RFC 3339 times as text, which keeps its shell usable, and enums
+//! as text with a CHECK.
+//!
+//! Foreign keys must not be `DEFERRABLE`: a deferred one is found broken only when everybody's writes are committed
+//! together, when it is too late to refuse the one at fault. Triggers that refuse use `RAISE(ABORT, …)` for a like reason.
+
+/// One step of the schema.
+#[derive(Clone, Copy, Debug)]
+pub struct Migration {
+    /// Counts up from 1 without gaps.
+    pub version: i64,
+    /// What it brings, in a few words for logs.
+    pub name: &'static str,
+    /// SQLite's text: any number of statements. A further backend has its text in a field beside this one.
+    pub sqlite: &'static str,
+}
+
+/// All migrations, oldest first.
+pub const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "sagas, their logs and owners", sqlite: SAGAS_SQLITE }];
+
+/// The version that this program reads and writes.
+pub const CURRENT_VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
+
+/// Why it deviates from the order of Nexus's columns, and has an index more:
+///
+/// - `saga_dag` comes last. SQLite stores a row's columns one after the other, so that whatever follows the DAG could only
+///   be reached through the DAG's pages, and the fence of every event asks for `current_sec` and `adopt_generation`.
+/// - `saga_recovery_candidates` holds everything that listing candidates asks for. With `lookup_saga_by_sec` alone each
+///   candidate's row would be fetched for its state, a page or more each, because rows with a DAG in them are large.
+const SAGAS_SQLITE: &str = "
+CREATE TABLE sagactl_schema (
+    singleton INTEGER NOT NULL PRIMARY KEY CHECK (singleton = 1),
+    version INTEGER NOT NULL
+) STRICT;
+INSERT INTO sagactl_schema (singleton, version) VALUES (1, 0);
+
+CREATE TABLE saga (
+    id TEXT NOT NULL PRIMARY KEY,
+    creator TEXT NOT NULL,
+    time_created TEXT NOT NULL,
+    name TEXT NOT NULL CONSTRAINT saga_name_length CHECK (length(name) <= 128),
+    saga_state TEXT NOT NULL
+        CONSTRAINT saga_state_known CHECK (saga_state IN ('running', 'unwinding', 'done', 'abandoned')),
+    current_sec TEXT,
+    adopt_generation INTEGER NOT NULL,
+    adopt_time TEXT NOT NULL,
+    abandon_time TEXT,
+    abandon_reason TEXT
+        CONSTRAINT abandon_reason_known CHECK (abandon_reason IN ('omdb', 'unrecoverable', 'orphaned')),
+    abandon_comment TEXT,
+    saga_dag TEXT NOT NULL,
+    CONSTRAINT abandoned_requires_metadata CHECK (
+        saga_state <> 'abandoned'
+        OR (abandon_time IS NOT NULL AND abandon_reason IS NOT NULL AND abandon_comment IS NOT NULL)
+    ),
+    CONSTRAINT not_abandoned_requires_no_metadata CHECK (
+        saga_state = 'abandoned'
+        OR (abandon_time IS NULL AND abandon_reason IS NULL AND abandon_comment IS NULL)
+    )
+) STRICT;
+CREATE UNIQUE INDEX lookup_saga_by_sec ON saga (current_sec, id) WHERE saga_state <> 'done';
+CREATE INDEX saga_recovery_candidates ON saga (current_sec, id, saga_state) WHERE saga_state <> 'done';
+
+CREATE TABLE saga_node_event (
+    saga_id TEXT NOT NULL,
+    node_id INTEGER NOT NULL,
+    event_type TEXT NOT NULL CONSTRAINT event_type_length CHECK (length(event_type) <= 31),
+    data TEXT,
+    event_time TEXT NOT NULL,
+    creator TEXT NOT NULL,
+    PRIMARY KEY (saga_id, node_id, event_type)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sec (
+    id TEXT NOT NULL PRIMARY KEY,
+    internal_address TEXT NOT NULL,
+    state TEXT NOT NULL CONSTRAINT sec_state_known CHECK (state IN ('active', 'expunged')),
+    time_started TEXT NOT NULL,
+    time_heartbeat TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE idempotency_key (
+    key TEXT NOT NULL PRIMARY KEY,
+    request_digest TEXT NOT NULL,
+    saga_id TEXT NOT NULL,
+    time_created TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_count_up_from_one_without_gaps() {
+        let versions: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
+        let expected: Vec<i64> = (1..).take(MIGRATIONS.len()).collect();
+        assert_eq!(versions, expected);
+    }
+}

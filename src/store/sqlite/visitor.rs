@@ -1,0 +1,141 @@
+//! Reading a database that belongs to somebody else, who may or may not be there.
+//!
+//! The tool reads the database of a coordinator that runs, was stopped, or was killed, and must leave no trace. SQLite's own
+//! read-only mode is not enough for that: on a database that nobody has open it creates the files of the write-ahead log
+//! beside it, owned by whoever ran the tool, and fails where it may not. So there are two ways to read:
+//!
+//! - *along with a writer*: when there is a log, which belongs to a coordinator that runs or one that was killed. This is
+//!   SQLite's usual way, with locks in the index of the log. (Should that index be missing, it is made anew.)
+//! - *still*: when there is no log, so that all there is to know is in the database file. SQLite is told that the file
+//!   cannot change; it then takes no locks and makes no files. Since a coordinator may well start meanwhile, the files are
+//!   looked at before and after each read: if anything has changed, the read is done again on a new connection.
+//!
+//! The look also notices that another file has taken the database's place, which a `--watch` may live to see.
+
+use super::connection::{open_reader, open_still};
+use super::migrate::check_current;
+use super::reader::{self, Source};
+use crate::store::error::StoreError;
+use crate::store::schema::MIGRATIONS;
+use crate::store::sql::{Row, Statement};
+use rusqlite::Connection;
+use std::ffi::OsString;
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// How often a read is begun again because the files changed. One change is a coordinator that starts or stops; more than
+/// a few in a row are something else.
+const ATTEMPTS: usize = 5;
+
+/// Reads without a trace.
+pub(super) struct Visitor {
+    path: PathBuf,
+    visit: Option<Visit>,
+}
+
+/// An open connection, and what the files looked like before it was opened.
+struct Visit {
+    connection: Connection,
+    look: Look,
+}
+
+/// As much of the state of the files as tells whether a connection is still good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Look {
+    /// Device and number of the database file.
+    file: (u64, u64),
+    /// Length and modification time (seconds, nanoseconds) if there is no log, so that only the file itself counts.
+    still: Option<(u64, i64, i64)>,
+}
+
+impl Visitor {
+    /// Opens a database that exists and has our schema.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        // SQLite keeps the log beside the file itself and not beside a link to it.
+        let path = path.canonicalize().map_err(|error| cannot_open(path, &error))?;
+        let mut visitor = Self { path, visit: None };
+        visitor.visit = Some(visitor.take_visit()?);
+        Ok(visitor)
+    }
+
+    /// Another visitor of the same database, for another thread.
+    pub(super) fn another(&self) -> Self {
+        Self { path: self.path.clone(), visit: None }
+    }
+
+    /// The open connection if it is still good, else a new one.
+    fn take_visit(&mut self) -> Result<Visit, StoreError> {
+        let now = self.look()?;
+        match self.visit.take() {
+            Some(visit) if visit.look.serves(now) => Ok(visit),
+            _ => Ok(Visit { connection: self.connect(now)?, look: now }),
+        }
+    }
+
+    fn connect(&self, look: Look) -> Result<Connection, StoreError> {
+        let path = &self.path;
+        let connection = if look.still.is_some() { open_still(path)? } else { open_reader(path)? };
+        check_current(&connection, path, MIGRATIONS)?;
+        Ok(connection)
+    }
+
+    fn look(&self) -> Result<Look, StoreError> {
+        let database = std::fs::metadata(&self.path).map_err(|error| cannot_open(&self.path, &error))?;
+        if !database.is_file() {
+            let what = if database.is_dir() { "it is a directory" } else { "it is not a regular file" };
+            return Err(cannot_open(&self.path, &io::Error::other(what)));
+        }
+        let log_length = self.beside("-wal").map(|metadata| metadata.len());
+        // An empty log says nothing, unless somebody is there to write to it.
+        let writer = match log_length {
+            None => false,
+            Some(0) => self.beside("-shm").is_some(),
+            Some(_) => true,
+        };
+        Ok(Look {
+            file: (database.dev(), database.ino()),
+            still: (!writer).then(|| (database.len(), database.mtime(), database.mtime_nsec())),
+        })
+    }
+
+    fn beside(&self, suffix: &str) -> Option<Metadata> {
+        let mut name = OsString::from(&self.path);
+        name.push(suffix);
+        std::fs::metadata(name).ok()
+    }
+}
+
+impl Look {
+    /// Whether a connection that was opened on this look is good for one on `now`.
+    fn serves(self, now: Self) -> bool {
+        // Along with a writer, SQLite's locks see to everything that happens to the same file.
+        self.file == now.file && (self.still.is_none() || self.still == now.still)
+    }
+}
+
+impl Source for Visitor {
+    fn read(&mut self, statement: &Statement) -> Result<Vec<Row>, StoreError> {
+        for _ in 0..ATTEMPTS {
+            let visit = self.take_visit()?;
+            let rows = reader::read(&visit.connection, &self.path, statement);
+            if visit.look.serves(self.look()?) {
+                self.visit = Some(visit);
+                return rows;
+            }
+        }
+        Err(StoreError::Unavailable(format!(
+            "cannot read database {}: its file keeps changing without a coordinator's log beside it",
+            self.path.display()
+        )))
+    }
+}
+
+fn cannot_open(path: &Path, error: &io::Error) -> StoreError {
+    let cause = match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        _ => error.to_string(),
+    };
+    StoreError::Unusable(format!("cannot open database {}: {cause}", path.display()))
+}

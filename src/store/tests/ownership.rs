@@ -1,0 +1,113 @@
+//! Who may write what of a saga.
+
+use super::{count_events, created, moment, refused, sql, started, write};
+use crate::store::SharedStore;
+use crate::store::error::{Refusal, Rule};
+use crate::store::sagas::{NOT_OURS, Ownership, abandon_unrecoverable, load_saga, update_state};
+use crate::store::sql::Statement;
+use crate::wire::ids::{SagaId, SecId};
+use crate::wire::sagas::CachedState;
+
+fn not_ours() -> Refusal {
+    Refusal { rule: Rule::RowCount, what: NOT_OURS.to_owned() }
+}
+
+async fn state_of(store: &SharedStore, id: SagaId) -> CachedState {
+    load_saga(&**store, id).await.expect("it is readable").expect("it is there").state
+}
+
+pub(crate) async fn only_the_owner_at_its_generation_writes(store: &SharedStore) {
+    let (owner, id) = created(store, SecId::random()).await;
+    let strangers = [
+        Ownership { sec: SecId::random(), ..owner },
+        Ownership { generation: 0, ..owner },
+        Ownership { generation: 2, ..owner },
+    ];
+    for stranger in strangers {
+        assert_eq!(refused(store, started(stranger, id, 0)).await, not_ours());
+        assert_eq!(refused(store, update_state(stranger, id, CachedState::Done)).await, not_ours());
+        let abandoned = write(store, abandon_unrecoverable(stranger, id, "no", moment(0))).await;
+        assert_eq!(abandoned.expect("no error").rows, [0], "somebody else takes care of it");
+    }
+    assert_eq!(count_events(&**store, id).await, 0);
+    assert_eq!(state_of(store, id).await, CachedState::Running);
+}
+
+pub(crate) async fn a_saga_that_moved_is_out_of_reach(store: &SharedStore) {
+    let (before, id) = created(store, SecId::random()).await;
+    write(store, started(before, id, 0)).await.expect("still the owner");
+    let after = Ownership { sec: SecId::random(), generation: 2 };
+    let moved = sql(
+        "UPDATE saga SET current_sec = $1, adopt_generation = 2 WHERE id = $2",
+        vec![after.sec.into(), id.into()],
+    );
+    write(store, moved).await.expect("an operator's change");
+    // Not even what it has written itself may be written again.
+    assert_eq!(refused(store, started(before, id, 0)).await, not_ours());
+    assert_eq!(refused(store, started(before, id, 1)).await, not_ours());
+    assert_eq!(refused(store, update_state(before, id, CachedState::Unwinding)).await, not_ours());
+    // The new owner finds the same event there and may repeat it.
+    write(store, started(after, id, 0)).await.expect("the same event");
+    write(store, started(after, id, 1)).await.expect("the next event");
+    write(store, update_state(after, id, CachedState::Unwinding)).await.expect("the new owner's state");
+    let log = load_saga(&**store, id).await.expect("it is readable").expect("it is there").events;
+    let writers: Vec<_> = log.iter().map(|event| event.creator).collect();
+    assert_eq!(writers, [before.sec, after.sec]);
+}
+
+pub(crate) async fn states_follow_the_owner(store: &SharedStore) {
+    let (owner, id) = created(store, SecId::random()).await;
+    for state in [CachedState::Unwinding, CachedState::Running, CachedState::Done, CachedState::Done] {
+        let applied = write(store, update_state(owner, id, state)).await.expect("the owner's state");
+        assert_eq!(applied.rows, [1]);
+        assert_eq!(state_of(store, id).await, state);
+    }
+}
+
+pub(crate) async fn an_abandoned_saga_stays_abandoned(store: &SharedStore) {
+    let (owner, id) = created(store, SecId::random()).await;
+    let applied = write(store, abandon_unrecoverable(owner, id, "bad DAG", moment(3))).await;
+    assert_eq!(applied.expect("no error").rows, [1]);
+    for state in [CachedState::Running, CachedState::Unwinding, CachedState::Done] {
+        assert_eq!(refused(store, update_state(owner, id, state)).await, not_ours());
+    }
+    let again = write(store, abandon_unrecoverable(owner, id, "another reason", moment(4))).await;
+    assert_eq!(again.expect("no error").rows, [0]);
+    let metadata = Statement::new(
+        "SELECT abandon_time, abandon_comment FROM saga WHERE id = $1 AND abandon_reason = 'unrecoverable'",
+        vec![id.into()],
+    );
+    let rows = store.read(metadata).await.expect("it is readable");
+    assert_eq!(rows[0].time(0).expect("a time"), moment(3));
+    assert_eq!(rows[0].text(1).expect("a comment"), "bad DAG");
+    assert_eq!(state_of(store, id).await, CachedState::Abandoned);
+}
+
+pub(crate) async fn only_unfinished_sagas_are_abandoned(store: &SharedStore) {
+    let (owner, id) = created(store, SecId::random()).await;
+    write(store, update_state(owner, id, CachedState::Done)).await.expect("the owner's state");
+    let applied = write(store, abandon_unrecoverable(owner, id, "too late", moment(0))).await;
+    assert_eq!(applied.expect("no error").rows, [0]);
+    assert_eq!(state_of(store, id).await, CachedState::Done);
+
+    let (owner, id) = created(store, SecId::random()).await;
+    write(store, update_state(owner, id, CachedState::Unwinding)).await.expect("the owner's state");
+    let applied = write(store, abandon_unrecoverable(owner, id, "while unwinding", moment(0))).await;
+    assert_eq!(applied.expect("no error").rows, [1]);
+}
+
+pub(crate) async fn a_state_and_its_metadata_stand_or_fall_together(store: &SharedStore) {
+    let (_, id) = created(store, SecId::random()).await;
+    let table = [
+        ("UPDATE saga SET saga_state = 'abandoned' WHERE id = $1", "abandoned_requires_metadata"),
+        (
+            "UPDATE saga SET saga_state = 'abandoned', abandon_reason = 'omdb', abandon_comment = 'x' WHERE id = $1",
+            "abandoned_requires_metadata",
+        ),
+        ("UPDATE saga SET abandon_comment = 'x' WHERE id = $1", "not_abandoned_requires_no_metadata"),
+    ];
+    for (text, constraint) in table {
+        let refusal = refused(store, sql(text, vec![id.into()])).await;
+        assert_eq!(refusal, Refusal { rule: Rule::Check, what: constraint.to_owned() });
+    }
+}
