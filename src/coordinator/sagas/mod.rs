@@ -34,6 +34,8 @@ mod line;
 pub mod project_create;
 pub mod project_delete;
 mod refusals;
+#[cfg(test)]
+pub(crate) mod test_helpers;
 pub mod vpc_create;
 pub mod vpc_delete;
 pub mod vpc_firewall_rules_update;

@@ -90,3 +90,65 @@ fn insert_quota(inputs: &Inputs<'_>) -> Result<Effect, ActionError> {
 fn delete_quota(inputs: &Inputs<'_>) -> Result<Vec<Statement>, anyhow::Error> {
     Ok(vec![projects::delete_quota(project(inputs)?.id)])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ActionFailure;
+    use super::super::test_helpers::{TestBed, check_saga, count, moment, numbered_saga};
+    use super::*;
+    use crate::store::domain::schema::TABLES;
+
+    fn params() -> Params {
+        Params {
+            name: "apollo".parse().expect("a name"),
+            description: "to the moon".to_owned(),
+            time_created: moment(),
+        }
+    }
+
+    #[tokio::test]
+    async fn makes_a_project_with_its_default_vpc() {
+        let (before, after) = check_saga::<ProjectCreate>(async |_| params()).await;
+        for table in TABLES {
+            assert_eq!(count(&before, table), 0, "{table}");
+            let expected = match *table {
+                "router_route" | "vpc_firewall_rule" => 3,
+                "subnet_address_pool" => 2,
+                _ => 1,
+            };
+            assert_eq!(count(&after, table), expected, "{table}");
+        }
+    }
+
+    #[test]
+    fn is_a_line_of_twenty_two_nodes() {
+        let dag = ProjectCreate::dag(&params()).expect("a DAG");
+        let json = serde_json::to_value(dag).expect("a DAG is JSON");
+        assert_eq!(json["graph"]["nodes"].as_array().map(Vec::len), Some(22));
+        assert_eq!(json["graph"]["edges"].as_array().map(Vec::len), Some(21));
+    }
+
+    #[tokio::test]
+    async fn a_name_is_given_once() {
+        let bed = TestBed::new(Durability::OwnDatabase);
+        bed.project(1, "apollo").await;
+        let before = bed.contents().await;
+        let (node, why) = bed.refused::<ProjectCreate>(numbered_saga(2), &params()).await;
+        assert_eq!(node, "project");
+        let expected = ActionFailure::ObjectAlreadyExists {
+            type_name: "project".to_owned(),
+            object_name: "apollo".to_owned(),
+        };
+        assert_eq!(why, expected);
+        assert_eq!(bed.contents().await, before);
+    }
+
+    #[tokio::test]
+    async fn answers_what_it_wrote() {
+        let bed = TestBed::new(Durability::OwnDatabase);
+        let made = bed.project(1, "apollo").await;
+        let name = crate::wire::name::NameOrId::Name(made.name.clone());
+        let found = projects::find_project(&*bed.store, &name).await.expect("a read");
+        assert_eq!(found, Some(made));
+    }
+}

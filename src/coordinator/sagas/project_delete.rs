@@ -70,3 +70,57 @@ fn unmark_vpcs(inputs: &Inputs<'_>) -> Result<Vec<Statement>, anyhow::Error> {
 fn purge(inputs: &Inputs<'_>) -> Result<Effect, ActionError> {
     Effect::new(parts::delete_project(inputs.params::<Params>()?.project_id), ())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_helpers::{Repeat, TestBed, check_saga, count, numbered_saga};
+    use super::*;
+    use crate::store::domain::schema::TABLES;
+    use crate::wire::name::NameOrId;
+
+    #[tokio::test]
+    async fn deletes_a_project_with_everything_in_it_and_nothing_else() {
+        let (before, after) = check_saga::<ProjectDelete>(async |bed| {
+            bed.project(1, "gemini").await;
+            let project = bed.project(2, "apollo").await;
+            let vpc = bed.vpc(3, &project, "moon").await;
+            bed.router(4, &vpc, "north").await;
+            Params { project_id: project.id }
+        })
+        .await;
+        let alone = TestBed::new(Durability::OwnDatabase);
+        alone.project(1, "gemini").await;
+        assert_eq!(after, alone.contents().await);
+        for table in TABLES {
+            assert!(count(&before, table) > count(&after, table), "{table}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_project_is_deleted_once() {
+        let bed = TestBed::new(Durability::OwnDatabase);
+        let project = bed.project(1, "apollo").await;
+        let params = Params { project_id: project.id };
+        bed.run::<ProjectDelete>(numbered_saga(2), &params, None, Repeat::Never)
+            .await
+            .kind
+            .expect("it succeeds");
+        let (node, why) = bed.refused::<ProjectDelete>(numbered_saga(3), &params).await;
+        assert_eq!(node, "project");
+        assert_eq!(why.to_string(), format!("not found: project with id \"{}\"", project.id));
+    }
+
+    #[tokio::test]
+    async fn the_name_is_free_again() {
+        let bed = TestBed::new(Durability::OwnDatabase);
+        let project = bed.project(1, "apollo").await;
+        let params = Params { project_id: project.id };
+        bed.run::<ProjectDelete>(numbered_saga(2), &params, None, Repeat::Never)
+            .await
+            .kind
+            .expect("it succeeds");
+        let name = NameOrId::Name(project.name.clone());
+        assert_eq!(projects::find_project(&*bed.store, &name).await.expect("a read"), None);
+        bed.project(3, "apollo").await;
+    }
+}

@@ -265,3 +265,68 @@ fn mark_ready(inputs: &Inputs<'_>) -> Result<Effect, ActionError> {
 fn unmark_ready(inputs: &Inputs<'_>) -> Result<Vec<Statement>, anyhow::Error> {
     Ok(vec![vpcs::unmark_ready(new_vpc(inputs)?.id())])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ActionFailure;
+    use super::super::test_helpers::{TestBed, check_saga, count, moment, numbered_saga};
+    use super::*;
+
+    fn params(project_id: ProjectId, name: &str) -> Params {
+        let name: Name = name.parse().expect("a name");
+        Params {
+            project_id,
+            dns_name: name.clone(),
+            name,
+            description: "a second one".to_owned(),
+            time_created: moment(),
+            in_new_project: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn makes_a_vpc_with_all_its_parts() {
+        let (before, after) =
+            check_saga::<VpcCreate>(async |bed| params(bed.project(1, "apollo").await.id, "moon")).await;
+        for table in
+            ["vpc", "vpc_router", "internet_gateway", "vpc_subnet", "subnet_gateway", "vpc_dns_record"]
+        {
+            assert_eq!(count(&after, table), count(&before, table) + 1, "{table}");
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_what_it_wrote() {
+        let bed = TestBed::new(Durability::OwnDatabase);
+        let project = bed.project(1, "apollo").await;
+        let made = bed.vpc(2, &project, "moon").await;
+        assert_eq!(vpcs::find_vpc(&*bed.store, made.id).await.expect("a read"), Some(made));
+    }
+
+    #[tokio::test]
+    async fn needs_a_project_and_a_name_that_is_free() {
+        let bed = TestBed::new(Durability::OwnDatabase);
+        let project = bed.project(1, "apollo").await;
+        let (_, why) = bed.refused::<VpcCreate>(numbered_saga(2), &params(project.id, "default")).await;
+        assert_eq!(why.to_string(), "already exists: vpc \"default\"");
+        let nowhere = ProjectId::from_uuid(numbered_saga(9).as_uuid());
+        let (_, why) = bed.refused::<VpcCreate>(numbered_saga(3), &params(nowhere, "moon")).await;
+        assert_eq!(why.to_string(), format!("not found: project with id \"{nowhere}\""));
+    }
+
+    #[tokio::test]
+    async fn stops_at_the_quota() {
+        let bed = TestBed::new(Durability::OwnDatabase);
+        let project = bed.project(1, "apollo").await;
+        bed.store
+            .write(
+                crate::store::Write::one(Statement::new("UPDATE project_quota SET max_vpcs = 1", Vec::new())),
+                crate::store::Until::Durable,
+            )
+            .await
+            .expect("a lower quota");
+        let (node, why) = bed.refused::<VpcCreate>(numbered_saga(2), &params(project.id, "moon")).await;
+        assert_eq!(node, "vpc");
+        assert!(matches!(why, ActionFailure::InvalidRequest { message } if message.contains("quota")));
+    }
+}

@@ -57,3 +57,32 @@ fn unmark_vpc(inputs: &Inputs<'_>) -> Result<Vec<Statement>, anyhow::Error> {
 fn purge(inputs: &Inputs<'_>) -> Result<Effect, ActionError> {
     Effect::new(parts::delete_vpcs(inputs.params::<Params>()?.scope()), ())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_helpers::{TestBed, check_saga, count, numbered_saga};
+    use super::*;
+
+    #[tokio::test]
+    async fn deletes_a_vpc_with_everything_in_it_and_nothing_else() {
+        let (_, after) = check_saga::<VpcDelete>(async |bed| {
+            let project = bed.project(1, "apollo").await;
+            let vpc = bed.vpc(2, &project, "moon").await;
+            bed.router(3, &vpc, "north").await;
+            Params { vpc_id: vpc.id }
+        })
+        .await;
+        let alone = TestBed::new(Durability::OwnDatabase);
+        alone.project(1, "apollo").await;
+        assert_eq!(after, alone.contents().await);
+        assert_eq!(count(&after, "vpc"), 1);
+    }
+
+    #[tokio::test]
+    async fn a_vpc_that_is_not_there_is_refused() {
+        let bed = TestBed::new(Durability::OwnDatabase);
+        let vpc_id = VpcId::from_uuid(numbered_saga(9).as_uuid());
+        let (_, why) = bed.refused::<VpcDelete>(numbered_saga(2), &Params { vpc_id }).await;
+        assert_eq!(why.to_string(), format!("not found: vpc with id \"{vpc_id}\""));
+    }
+}

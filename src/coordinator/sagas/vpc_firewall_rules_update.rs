@@ -118,3 +118,68 @@ fn delete_old_rules(inputs: &Inputs<'_>) -> Result<Effect, ActionError> {
     let rules = VpcFirewallRulesUpdate::made(inputs.saga_id(), &params);
     Effect::new(vec![firewall::delete_set(params.vpc_id, params.old_set)], rules)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_helpers::{TestBed, check_saga, count, moment, numbered_saga};
+    use super::*;
+    use crate::wire::external::{FirewallAction, FirewallDirection, FirewallFilter, FirewallStatus};
+
+    fn rule(name: &str, priority: u16) -> FirewallRuleUpdate {
+        FirewallRuleUpdate {
+            name: name.parse().expect("a name"),
+            description: String::new(),
+            action: FirewallAction::Deny,
+            direction: FirewallDirection::Outbound,
+            status: FirewallStatus::Disabled,
+            priority,
+            targets: Vec::new(),
+            filters: FirewallFilter { ports: Some(vec!["80-90".to_owned()]), ..FirewallFilter::default() },
+        }
+    }
+
+    async fn params(bed: &TestBed, names: &[&str]) -> Params {
+        let project = bed.project(1, "apollo").await;
+        let vpc_id = bed.vpc(2, &project, "moon").await.id;
+        let old_set = firewall::find_rule_set(&*bed.store, vpc_id).await.expect("a read").expect("a VPC");
+        let rules = names.iter().zip(1..).map(|(name, priority)| rule(name, priority)).collect();
+        Params { vpc_id, old_set, rules, time_created: moment() }
+    }
+
+    #[tokio::test]
+    async fn replaces_all_rules() {
+        // One of the new rules has the name of an old one.
+        let (before, after) =
+            check_saga::<VpcFirewallRulesUpdate>(async |bed| params(bed, &["no-web", "allow-ssh"]).await)
+                .await;
+        assert_eq!(count(&after, "vpc_firewall_rule") + 1, count(&before, "vpc_firewall_rule"));
+    }
+
+    #[tokio::test]
+    async fn answers_what_it_wrote() {
+        let bed = TestBed::new(Durability::OwnDatabase);
+        let params = params(&bed, &["no-web", "allow-ssh"]).await;
+        let made = bed.make::<VpcFirewallRulesUpdate>(numbered_saga(3), &params).await;
+        assert_eq!(firewall::list_rules(&*bed.store, params.vpc_id).await.expect("a read"), made.rules);
+    }
+
+    #[tokio::test]
+    async fn can_leave_no_rules() {
+        let bed = TestBed::new(Durability::OwnDatabase);
+        let params = params(&bed, &[]).await;
+        bed.make::<VpcFirewallRulesUpdate>(numbered_saga(3), &params).await;
+        assert_eq!(firewall::list_rules(&*bed.store, params.vpc_id).await.expect("a read"), []);
+    }
+
+    #[tokio::test]
+    async fn gives_way_to_whoever_was_quicker() {
+        let bed = TestBed::new(Durability::OwnDatabase);
+        let params = params(&bed, &["no-web"]).await;
+        bed.make::<VpcFirewallRulesUpdate>(numbered_saga(3), &params).await;
+        let before = bed.contents().await;
+        let (node, why) = bed.refused::<VpcFirewallRulesUpdate>(numbered_saga(4), &params).await;
+        assert_eq!(node, SWITCH_NODE);
+        assert_eq!(why.to_string(), firewall::CHANGED_MEANWHILE);
+        assert_eq!(bed.contents().await, before);
+    }
+}

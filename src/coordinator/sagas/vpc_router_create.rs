@@ -75,3 +75,39 @@ fn insert_router(inputs: &Inputs<'_>) -> Result<Effect, ActionError> {
 fn delete_router(inputs: &Inputs<'_>) -> Result<Vec<Statement>, anyhow::Error> {
     Ok(routers::delete_with_routes(router(inputs)?.id))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_helpers::{TestBed, check_saga, count, moment, numbered_saga};
+    use super::*;
+
+    fn params(vpc_id: VpcId, name: &str) -> Params {
+        Params {
+            vpc_id,
+            name: name.parse().expect("a name"),
+            description: String::new(),
+            time_created: moment(),
+        }
+    }
+
+    #[tokio::test]
+    async fn makes_a_router() {
+        let (before, after) = check_saga::<VpcRouterCreate>(async |bed| {
+            let project = bed.project(1, "apollo").await;
+            params(bed.vpc(2, &project, "moon").await.id, "north")
+        })
+        .await;
+        assert_eq!(count(&after, "vpc_router"), count(&before, "vpc_router") + 1);
+    }
+
+    #[tokio::test]
+    async fn answers_what_it_wrote_and_refuses_a_second_of_the_name() {
+        let bed = TestBed::new(Durability::OwnDatabase);
+        let project = bed.project(1, "apollo").await;
+        let vpc = bed.vpc(2, &project, "moon").await;
+        let made = bed.router(3, &vpc, "north").await;
+        assert_eq!(routers::find_router(&*bed.store, made.id).await.expect("a read"), Some(made));
+        let (_, why) = bed.refused::<VpcRouterCreate>(numbered_saga(4), &params(vpc.id, "north")).await;
+        assert_eq!(why.to_string(), "already exists: vpc-router \"north\"");
+    }
+}

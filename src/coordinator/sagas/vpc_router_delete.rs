@@ -60,3 +60,46 @@ fn unmark_routes(inputs: &Inputs<'_>) -> Result<Vec<Statement>, anyhow::Error> {
 fn purge(inputs: &Inputs<'_>) -> Result<Effect, ActionError> {
     Effect::new(routers::delete_with_routes(inputs.params::<Params>()?.router_id), ())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_helpers::{TestBed, check_saga, moment, numbered_saga};
+    use super::super::vpc_router_route_create::{self, VpcRouterRouteCreate};
+    use super::*;
+    use crate::wire::external::{RouteEnd, Vpc};
+
+    async fn moon(bed: &TestBed) -> Vpc {
+        let project = bed.project(1, "apollo").await;
+        bed.vpc(2, &project, "moon").await
+    }
+
+    #[tokio::test]
+    async fn deletes_a_router_with_its_routes_and_nothing_else() {
+        let (_, after) = check_saga::<VpcRouterDelete>(async |bed| {
+            let router = bed.router(3, &moon(bed).await, "north").await;
+            let params = vpc_router_route_create::Params {
+                router_id: router.id,
+                name: "home".parse().expect("a name"),
+                description: String::new(),
+                target: RouteEnd::Drop,
+                destination: RouteEnd::Ip("10.0.0.1".to_owned()),
+                time_created: moment(),
+            };
+            bed.make::<VpcRouterRouteCreate>(numbered_saga(4), &params).await;
+            Params { router_id: router.id }
+        })
+        .await;
+        let alone = TestBed::new(Durability::OwnDatabase);
+        moon(&alone).await;
+        assert_eq!(after, alone.contents().await);
+    }
+
+    #[tokio::test]
+    async fn the_system_router_stays() {
+        let bed = TestBed::new(Durability::OwnDatabase);
+        let vpc = moon(&bed).await;
+        let before = bed.contents().await;
+        bed.refused::<VpcRouterDelete>(numbered_saga(3), &Params { router_id: vpc.system_router_id }).await;
+        assert_eq!(bed.contents().await, before);
+    }
+}

@@ -81,3 +81,42 @@ fn insert_route(inputs: &Inputs<'_>) -> Result<Effect, ActionError> {
 fn delete_route(inputs: &Inputs<'_>) -> Result<Vec<Statement>, anyhow::Error> {
     Ok(vec![routes::delete(route(inputs)?.id)])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_helpers::{TestBed, check_saga, count, moment, numbered_saga};
+    use super::*;
+
+    fn params(router_id: RouterId) -> Params {
+        Params {
+            router_id,
+            name: "home".parse().expect("a name"),
+            description: String::new(),
+            target: RouteEnd::Drop,
+            destination: RouteEnd::IpNet("10.0.0.0/8".to_owned()),
+            time_created: moment(),
+        }
+    }
+
+    async fn north(bed: &TestBed) -> RouterId {
+        let project = bed.project(1, "apollo").await;
+        let vpc = bed.vpc(2, &project, "moon").await;
+        bed.router(3, &vpc, "north").await.id
+    }
+
+    #[tokio::test]
+    async fn makes_a_route() {
+        let (before, after) = check_saga::<VpcRouterRouteCreate>(async |bed| params(north(bed).await)).await;
+        assert_eq!(count(&after, "router_route"), count(&before, "router_route") + 1);
+    }
+
+    #[tokio::test]
+    async fn answers_what_it_wrote_and_refuses_a_second_of_the_name() {
+        let bed = TestBed::new(Durability::OwnDatabase);
+        let router = north(&bed).await;
+        let made = bed.make::<VpcRouterRouteCreate>(numbered_saga(4), &params(router)).await;
+        assert_eq!(routes::find_route(&*bed.store, made.id).await.expect("a read"), Some(made));
+        let (_, why) = bed.refused::<VpcRouterRouteCreate>(numbered_saga(5), &params(router)).await;
+        assert_eq!(why.to_string(), "already exists: router-route \"home\"");
+    }
+}

@@ -51,3 +51,56 @@ fn unmark_route(inputs: &Inputs<'_>) -> Result<Vec<Statement>, anyhow::Error> {
 fn purge(inputs: &Inputs<'_>) -> Result<Effect, ActionError> {
     Effect::new(vec![routes::delete(inputs.params::<Params>()?.route_id)], ())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_helpers::{TestBed, check_saga, moment, numbered_saga};
+    use super::super::vpc_router_route_create::{self, VpcRouterRouteCreate};
+    use super::*;
+    use crate::store::domain::PageRequest;
+    use crate::wire::external::{RouteEnd, Router, Vpc};
+
+    async fn moon(bed: &TestBed) -> Vpc {
+        let project = bed.project(1, "apollo").await;
+        bed.vpc(2, &project, "moon").await
+    }
+
+    async fn north(bed: &TestBed) -> Router {
+        let vpc = moon(bed).await;
+        bed.router(3, &vpc, "north").await
+    }
+
+    #[tokio::test]
+    async fn deletes_a_route_and_nothing_else() {
+        let (_, after) = check_saga::<VpcRouterRouteDelete>(async |bed| {
+            let params = vpc_router_route_create::Params {
+                router_id: north(bed).await.id,
+                name: "home".parse().expect("a name"),
+                description: String::new(),
+                target: RouteEnd::Drop,
+                destination: RouteEnd::Ip("10.0.0.1".to_owned()),
+                time_created: moment(),
+            };
+            Params { route_id: bed.make::<VpcRouterRouteCreate>(numbered_saga(4), &params).await.id }
+        })
+        .await;
+        let alone = TestBed::new(Durability::OwnDatabase);
+        north(&alone).await;
+        assert_eq!(after, alone.contents().await);
+    }
+
+    #[tokio::test]
+    async fn routes_of_the_system_stay() {
+        let bed = TestBed::new(Durability::OwnDatabase);
+        let router = moon(&bed).await.system_router_id;
+        let all =
+            routes::list_routes(&*bed.store, router, &PageRequest::by_name(None, 100)).await.expect("a read");
+        assert_eq!(all.len(), 3);
+        let before = bed.contents().await;
+        for (number, route) in (10..).zip(all) {
+            let params = Params { route_id: route.id };
+            bed.refused::<VpcRouterRouteDelete>(numbered_saga(number), &params).await;
+        }
+        assert_eq!(bed.contents().await, before);
+    }
+}

@@ -129,3 +129,76 @@ fn insert_route(inputs: &Inputs<'_>) -> Result<Effect, ActionError> {
 fn delete_route(inputs: &Inputs<'_>) -> Result<Vec<Statement>, anyhow::Error> {
     Ok(vec![routes::delete_of_subnet(subnet(inputs)?.id)])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::ActionFailure;
+    use super::super::test_helpers::{TestBed, check_saga, count, moment, numbered_saga};
+    use super::*;
+    use crate::store::domain::blocks::VpcPrefix;
+    use crate::wire::external::Vpc;
+
+    fn params(vpc: &Vpc, name: &str, ipv4_block: &str, ipv6_index: u16) -> Params {
+        let prefix: VpcPrefix = vpc.ipv6_prefix.parse().expect("a prefix");
+        Params {
+            vpc_id: vpc.id,
+            system_router_id: vpc.system_router_id,
+            name: name.parse().expect("a name"),
+            description: String::new(),
+            ipv4_block: ipv4_block.parse().expect("a block"),
+            ipv6_block: prefix.subnet(ipv6_index),
+            time_created: moment(),
+        }
+    }
+
+    async fn moon(bed: &TestBed) -> Vpc {
+        let project = bed.project(1, "apollo").await;
+        bed.vpc(2, &project, "moon").await
+    }
+
+    #[tokio::test]
+    async fn makes_a_subnet_with_all_its_parts() {
+        let (before, after) =
+            check_saga::<VpcSubnetCreate>(async |bed| params(&moon(bed).await, "crater", "10.0.0.0/24", 1))
+                .await;
+        for (table, more) in [("vpc_subnet", 1), ("subnet_address_pool", 2), ("router_route", 1)] {
+            assert_eq!(count(&after, table), count(&before, table) + more, "{table}");
+        }
+    }
+
+    #[tokio::test]
+    async fn ranges_of_one_vpc_do_not_overlap() {
+        let bed = TestBed::new(Durability::OwnDatabase);
+        let vpc = moon(&bed).await;
+        let made =
+            bed.make::<VpcSubnetCreate>(numbered_saga(3), &params(&vpc, "crater", "10.0.0.0/24", 1)).await;
+        assert_eq!(subnets::find_subnet(&*bed.store, made.id).await.expect("a read"), Some(made));
+        let before = bed.contents().await;
+        for (number, (block, index)) in
+            [("10.0.0.0/16", 2), ("10.0.0.64/26", 3), ("172.30.2.0/24", 4), ("10.1.0.0/24", 1)]
+                .into_iter()
+                .enumerate()
+        {
+            let saga = numbered_saga(10 + number as u128);
+            let (node, why) =
+                bed.refused::<VpcSubnetCreate>(saga, &params(&vpc, "other", block, index)).await;
+            assert_eq!(node, "subnet");
+            assert!(matches!(why, ActionFailure::InvalidRequest { .. }), "{block}: {why}");
+            assert_eq!(bed.contents().await, before);
+        }
+        let elsewhere = bed.vpc(4, &bed.project(5, "gemini").await, "orbit").await;
+        bed.make::<VpcSubnetCreate>(numbered_saga(6), &params(&elsewhere, "crater", "10.0.0.0/24", 1)).await;
+    }
+
+    #[tokio::test]
+    async fn unwinds_when_the_route_is_refused() {
+        let bed = TestBed::new(Durability::OwnDatabase);
+        let vpc = moon(&bed).await;
+        let before = bed.contents().await;
+        let named_like_a_route = params(&vpc, "default-v4", "10.0.0.0/24", 1);
+        let (node, why) = bed.refused::<VpcSubnetCreate>(numbered_saga(3), &named_like_a_route).await;
+        assert_eq!(node, "subnet_route");
+        assert_eq!(why.to_string(), "already exists: router-route \"default-v4\"");
+        assert_eq!(bed.contents().await, before);
+    }
+}

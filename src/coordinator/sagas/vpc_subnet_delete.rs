@@ -60,3 +60,52 @@ fn unmark_route(inputs: &Inputs<'_>) -> Result<Vec<Statement>, anyhow::Error> {
 fn purge(inputs: &Inputs<'_>) -> Result<Effect, ActionError> {
     Effect::new(subnets::delete_whole(inputs.params::<Params>()?.subnet_id), ())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_helpers::{TestBed, check_saga, moment, numbered_saga};
+    use super::super::vpc_subnet_create::{self, VpcSubnetCreate};
+    use super::*;
+    use crate::store::domain::PageRequest;
+    use crate::store::domain::blocks::VpcPrefix;
+    use crate::wire::external::Vpc;
+
+    async fn moon(bed: &TestBed) -> Vpc {
+        let project = bed.project(1, "apollo").await;
+        bed.vpc(2, &project, "moon").await
+    }
+
+    #[tokio::test]
+    async fn deletes_a_subnet_with_its_parts_and_nothing_else() {
+        let (_, after) = check_saga::<VpcSubnetDelete>(async |bed| {
+            let vpc = moon(bed).await;
+            let prefix: VpcPrefix = vpc.ipv6_prefix.parse().expect("a prefix");
+            let params = vpc_subnet_create::Params {
+                vpc_id: vpc.id,
+                system_router_id: vpc.system_router_id,
+                name: "crater".parse().expect("a name"),
+                description: String::new(),
+                ipv4_block: "10.0.0.0/24".parse().expect("a block"),
+                ipv6_block: prefix.subnet(1),
+                time_created: moment(),
+            };
+            Params { subnet_id: bed.make::<VpcSubnetCreate>(numbered_saga(3), &params).await.id }
+        })
+        .await;
+        let alone = TestBed::new(Durability::OwnDatabase);
+        moon(&alone).await;
+        assert_eq!(after, alone.contents().await);
+    }
+
+    #[tokio::test]
+    async fn the_default_subnet_stays() {
+        let bed = TestBed::new(Durability::OwnDatabase);
+        let vpc = moon(&bed).await;
+        let all = subnets::list_subnets(&*bed.store, vpc.id, &PageRequest::by_name(None, 100))
+            .await
+            .expect("a read");
+        let before = bed.contents().await;
+        bed.refused::<VpcSubnetDelete>(numbered_saga(3), &Params { subnet_id: all[0].id }).await;
+        assert_eq!(bed.contents().await, before);
+    }
+}

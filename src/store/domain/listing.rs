@@ -15,6 +15,18 @@ pub struct PageRequest {
     pub limit: u32,
 }
 
+impl PageRequest {
+    /// By name, from after the last name seen.
+    pub fn by_name(after: Option<Name>, limit: u32) -> Self {
+        Self { order: PageOrder::Name { after }, limit }
+    }
+
+    /// By id, from after the last id seen.
+    pub fn by_id(after: Option<Uuid>, limit: u32) -> Self {
+        Self { order: PageOrder::Id { after }, limit }
+    }
+}
+
 /// The key that a list is ordered by, ascending, and the last key that the page before had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PageOrder {
