@@ -3,6 +3,8 @@
 pub mod cli;
 pub mod client;
 pub mod coordinator;
+pub mod drill;
+pub mod observe;
 pub mod render;
 pub mod store;
 pub mod wire;

@@ -82,6 +82,11 @@ pub enum OutputMode {
     Ids,
 }
 
+impl OutputMode {
+    /// Every way.
+    pub const ALL: [Self; 4] = [Self::Table, Self::Json, Self::Jsonl, Self::Ids];
+}
+
 /// When colours are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ColorChoice {

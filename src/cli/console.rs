@@ -81,3 +81,8 @@ impl Console {
         process_exit_code(&result)
     }
 }
+
+/// Writes a line to standard error from places that have no console at hand, such as a client that waits to try again.
+pub(super) fn log_line(text: &dyn std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}

@@ -1,15 +1,22 @@
 //! What a command is given: settings, streams, and a client and a database that are made when they are first asked for.
 
 use super::config::{Chosen, ColorChoice, DbUrl, Environment, OutputMode, Settings, Source, Verbosity};
-use super::console::{Console, Size};
-use super::failure::Failure;
+use super::console::{self, Console, Size};
+use super::failure::{Failure, Kind};
 use crate::client::base_url::BaseUrl;
 use crate::client::token::Token;
+use crate::client::{Client, Config};
+use crate::observe::Part;
 use crate::render::style::Paint;
 use crate::render::{Look, TimeStyle, json};
+use crate::store::SharedStore;
+use crate::store::error::StoreError;
+use crate::store::sqlite::SqliteStore;
+use crate::wire::info::Info;
 use crate::wire::time::{self, Time};
 use serde::Serialize;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Fewer columns than this make no readable table; a narrower terminal wraps lines instead.
@@ -21,6 +28,9 @@ pub struct Context<'c> {
     settings: Settings,
     environment: &'c Environment<'c>,
     started: Instant,
+    client: Option<Client>,
+    store: Option<SharedStore>,
+    db_url_noted: bool,
     url_noted: bool,
     external_url_noted: bool,
 }
@@ -36,6 +46,9 @@ impl<'c> Context<'c> {
             settings,
             environment,
             started: Instant::now(),
+            client: None,
+            store: None,
+            db_url_noted: false,
             url_noted: false,
             external_url_noted: false,
         }
@@ -142,6 +155,37 @@ impl<'c> Context<'c> {
         }
     }
 
+    /// A client for the internal API, made when it is first asked for; its time is the command's.
+    pub fn client(&mut self) -> Result<Client, Failure> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
+        }
+        let base = self.internal_url();
+        let tells_retries = self.settings.verbosity >= Verbosity::Info;
+        let client = Client::new(Config {
+            base,
+            token: self.token()?,
+            budget: self.deadline().saturating_duration_since(Instant::now()),
+            retry: self.settings.retry,
+            on_retry: Arc::new(move |notice| {
+                if tells_retries {
+                    console::log_line(notice);
+                }
+            }),
+        })
+        .map_err(|error| Failure::new(Kind::Unusable, "setting up the HTTP client").caused_by(&*error))?;
+        self.client = Some(client.clone());
+        Ok(client)
+    }
+
+    /// Writes a list as JSON: an array, or one line per item for [`OutputMode::Jsonl`].
+    pub fn write_json_list<T: Serialize>(&mut self, mode: OutputMode, items: &[T]) -> io::Result<()> {
+        if mode != OutputMode::Jsonl {
+            return self.write_json(mode, items);
+        }
+        items.iter().try_for_each(|item| self.write_json(mode, item))
+    }
+
     /// Base URL of the internal API; says which one if the user did not name it.
     pub fn internal_url(&mut self) -> BaseUrl {
         let chosen = self.settings.url.clone();
@@ -179,5 +223,49 @@ impl<'c> Context<'c> {
     /// The database that the user named, if any.
     pub fn db_url(&self) -> Option<&Chosen<DbUrl>> {
         self.settings.db_url.as_ref()
+    }
+
+    /// The database, read-only: the one that the user named, else the one that the coordinator says it uses. Opened when it
+    /// is first asked for.
+    pub fn store(&mut self, info: Option<&Info>) -> Part<SharedStore> {
+        if let Some(store) = &self.store {
+            return Part::Present(store.clone());
+        }
+        let url = match (&self.settings.db_url, info) {
+            (Some(chosen), _) => {
+                let chosen = chosen.clone();
+                if !chosen.source.is_given() && !std::mem::replace(&mut self.db_url_noted, true) {
+                    self.note_choice("database", "--db-url", &chosen);
+                }
+                chosen.value
+            }
+            (None, Some(info)) => match info.db_url.parse::<DbUrl>() {
+                Ok(url) => url,
+                Err(reason) => {
+                    return Part::Missing(format!(
+                        "the coordinator names its database {:?}: {reason}",
+                        info.db_url
+                    ));
+                }
+            },
+            (None, None) => return Part::Missing("no database; --db-url names one".to_owned()),
+        };
+        match open_store(&url) {
+            Ok(store) => {
+                self.store = Some(store.clone());
+                Part::Present(store)
+            }
+            Err(error) => Part::Missing(format!("{url}: {error}")),
+        }
+    }
+}
+
+/// Opens a database for reading. A file is opened here, on this thread: the command has nothing else to do meanwhile.
+fn open_store(url: &DbUrl) -> Result<SharedStore, StoreError> {
+    match url {
+        DbUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::open_read_only(path)?)),
+        DbUrl::Postgresql(_) => {
+            Err(StoreError::Unusable("this version reads SQLite databases only".to_owned()))
+        }
     }
 }

@@ -2,7 +2,9 @@
 //! each. `docs/exit-codes.md` says the same for people.
 
 use crate::client::base_url::BaseUrlError;
+use crate::client::error::{CallError, ErrorAnswer, Problem};
 use crate::client::token::TokenError;
+use http::StatusCode;
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
@@ -118,6 +120,14 @@ impl Failure {
         Self { checklist: lines, ..self }
     }
 
+    /// The message and its first cause in one line, for places that have no more room.
+    pub fn summary(&self) -> String {
+        match self.causes.first() {
+            Some(cause) => format!("{}: {cause}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
     /// What clap has to say: wrong usage, or the help that was asked for.
     pub(super) fn from_clap(error: clap::Error) -> Self {
         let kind = if error.use_stderr() { Kind::Unusable } else { Kind::Help };
@@ -177,6 +187,92 @@ impl From<TokenError> for Failure {
 impl From<BaseUrlError> for Failure {
     fn from(error: BaseUrlError) -> Self {
         Self::unusable("the URL cannot be used").caused_by(&error)
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        let CallError { call, base, problem } = error;
+        let cause = format!("{call}: {problem}");
+        match problem {
+            Problem::Unreachable { checklist, .. } => {
+                Self::new(Kind::Unreachable, format!("cannot reach a coordinator at {base}"))
+                    .because(cause)
+                    .checklist(checklist.steps.iter().map(ToString::to_string).collect())
+                    .hint("is a coordinator running there? --url names another address")
+            }
+            Problem::Lost { checklist, .. } => {
+                Self::new(Kind::Unreachable, format!("no answer from the coordinator at {base}"))
+                    .because(cause)
+                    .checklist(checklist.steps.iter().map(ToString::to_string).collect())
+                    .hint("if the coordinator was just stopped or killed, start it and try again")
+            }
+            Problem::TimedOut { .. } => {
+                Self::new(Kind::TimedOut, format!("timed out waiting for the coordinator at {base}"))
+                    .because(cause)
+                    .hint("something accepts connections there but does not answer; --timeout waits longer")
+            }
+            Problem::NotHttp { checklist, .. } => {
+                Self::new(Kind::Nonsense, format!("what listens at {base} is not a coordinator"))
+                    .because(cause)
+                    .checklist(checklist.steps.iter().map(ToString::to_string).collect())
+                    .hint(WRONG_PORT)
+            }
+            Problem::Status { status, ref body } => {
+                let (kind, message, hint) = judge_status(status, body);
+                let failure = Self::new(kind, format!("{message} {base}")).because(cause);
+                match hint {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            }
+            Problem::Unreadable(_) => {
+                Self::new(Kind::Nonsense, format!("cannot make sense of the answer from {base}"))
+                    .because(cause)
+                    .hint(WRONG_PORT)
+            }
+            Problem::TooLarge { .. } | Problem::EndlessPages { .. } => {
+                Self::new(Kind::Nonsense, format!("cannot make sense of the answer from {base}"))
+                    .because(cause)
+            }
+        }
+    }
+}
+
+const WRONG_PORT: &str =
+    "is that the port of the internal API? it is 12221 unless it was set, and 12232 on newer Nexuses";
+
+/// Kind, first words and hint for a status that is not success.
+fn judge_status(status: StatusCode, body: &ErrorAnswer) -> (Kind, &'static str, Option<&'static str>) {
+    match (status, body) {
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => (
+            Kind::Unreachable,
+            "not let in by the coordinator at",
+            Some("--token-file names a file with the bearer token"),
+        ),
+        (StatusCode::SERVICE_UNAVAILABLE, _) => (
+            Kind::Unreachable,
+            "nothing to be had just now from the coordinator at",
+            Some("it may be starting, quiescing, or without its database; try again"),
+        ),
+        (status, _) if status.is_server_error() => (
+            Kind::Unreachable,
+            "trouble inside the coordinator at",
+            Some("the cause is in the coordinator's log, under the id of the request"),
+        ),
+        // The framework's own answer for a path that it does not know, or somebody else's page.
+        (StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED, ErrorAnswer::Parsed(error))
+            if error.error_code.is_none() =>
+        {
+            (Kind::Nonsense, "there is no such operation at", Some(WRONG_PORT))
+        }
+        (_, ErrorAnswer::Foreign(_)) => (Kind::Nonsense, "no coordinator answers at", Some(WRONG_PORT)),
+        (status, ErrorAnswer::Parsed(_)) if status.is_client_error() => {
+            (Kind::Unusable, "refused by the coordinator at", None)
+        }
+        (_, ErrorAnswer::Parsed(_)) => {
+            (Kind::Nonsense, "cannot make sense of the answer from", Some(WRONG_PORT))
+        }
     }
 }
 

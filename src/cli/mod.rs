@@ -9,12 +9,15 @@ pub mod console;
 pub mod context;
 pub mod failure;
 pub mod runtime;
+mod screen;
+mod suggest;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use config::{Environment, GlobalArgs, Settings};
 use console::Console;
 use context::Context;
 use failure::{CommandResult, Failure};
+use runtime::{Interrupts, block_on};
 use std::ffi::OsString;
 
 /// The operator's tool for saga coordinators: see recovery, trigger it, load it, break it, prove it
@@ -32,6 +35,11 @@ pub struct Cli {
 /// Every command. One more is one line here and one in [`dispatch`].
 #[derive(Debug, Subcommand)]
 enum Command {
+    Status(commands::status::StatusArgs),
+    Activate(commands::activate::ActivateArgs),
+    Tasks(commands::tasks::TasksArgs),
+    DemoSaga(commands::demo_saga::DemoSagaArgs),
+    Coordinator(commands::coordinator::CoordinatorArgs),
     Completions(commands::completions::CompletionsArgs),
 }
 
@@ -59,7 +67,13 @@ pub fn run(cli: Cli, console: &mut Console, environment: &Environment<'_>) -> Co
 }
 
 fn dispatch(command: Command, ctx: &mut Context<'_>) -> CommandResult {
+    use Interrupts::EndTheCommand;
     match command {
+        Command::Status(args) => block_on(EndTheCommand, commands::status::run(ctx, args)),
+        Command::Activate(args) => block_on(EndTheCommand, commands::activate::run(ctx, args)),
+        Command::Tasks(args) => block_on(EndTheCommand, commands::tasks::run(ctx, args)),
+        Command::DemoSaga(args) => block_on(EndTheCommand, commands::demo_saga::run(ctx, args)),
+        Command::Coordinator(args) => commands::coordinator::run(ctx, args),
         Command::Completions(args) => commands::completions::run(ctx, args),
     }
 }

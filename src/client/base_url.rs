@@ -30,11 +30,10 @@ pub enum BaseUrlError {
 }
 
 impl BaseUrl {
-    /// The URL of a path below this base. `path` starts with `/`.
-    pub fn join(&self, path: &str) -> Url {
+    /// The URL of a path below this base, given part by part; each is percent-encoded as needed.
+    pub fn join<'p>(&self, segments: impl IntoIterator<Item = &'p str>) -> Url {
         let mut url = self.0.clone();
-        let base = self.0.path().trim_end_matches('/');
-        url.set_path(&format!("{base}{path}"));
+        url.path_segments_mut().expect("http URLs have paths").pop_if_empty().extend(segments);
         url
     }
 
@@ -106,9 +105,10 @@ mod tests {
 
     #[test]
     fn paths_go_below_the_base() {
-        let url = |base: &str| base.parse::<BaseUrl>().unwrap().join("/bgtasks").to_string();
-        assert_eq!(url("http://127.0.0.1:12221"), "http://127.0.0.1:12221/bgtasks");
-        assert_eq!(url("http://[::1]:80/a/b/"), "http://[::1]/a/b/bgtasks");
+        let url =
+            |base: &str| base.parse::<BaseUrl>().unwrap().join(["bgtasks", "view", "a/b ?"]).to_string();
+        assert_eq!(url("http://127.0.0.1:12221"), "http://127.0.0.1:12221/bgtasks/view/a%2Fb%20%3F");
+        assert_eq!(url("http://[::1]:80/a/b/"), "http://[::1]/a/b/bgtasks/view/a%2Fb%20%3F");
         let base: BaseUrl = "http://[::1]:81".parse().unwrap();
         assert_eq!((base.host(), base.port(), base.authority().as_str()), ("::1", 81, "[::1]:81"));
         assert_eq!(base.to_string(), "http://[::1]:81");

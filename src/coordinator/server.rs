@@ -16,7 +16,7 @@ use super::background::driver::{Driver, TaskInfo, Waker};
 use super::background::tasks::saga_recovery::{RecoveryStatus, SagaRecovery};
 use super::background::tasks::sec_heartbeat::SecHeartbeat;
 use super::identity::{self, DataDirLock, IdentityError};
-use super::recovery::{Recovery, announcements};
+use super::recovery::Recovery;
 use super::sagas::SagaRegistry;
 use super::sec::{Sagas, SecConfig};
 use crate::store::error::StoreError;
@@ -127,7 +127,7 @@ impl Coordinator {
         let store = SqliteStore::open(&path, OpenOptions::new(Arc::clone(&config.on_fatal)))
             .map_err(|source| StartError::Store { path, source })?;
         let store: SharedStore = Arc::new(store);
-        let (announcer, announcements) = announcements();
+        let (announcer, recovery) = Recovery::new();
         let recovery_waker = Waker::new();
         let sagas = Sagas::start(SecConfig {
             sec_id,
@@ -147,8 +147,7 @@ impl Coordinator {
         let recovery = SagaRecovery {
             store: Arc::clone(&store),
             sagas: sagas.clone(),
-            announcements,
-            recovery: Recovery::new(),
+            recovery,
             status: Arc::clone(&status),
             abandon_unrecoverable: config.abandon_unrecoverable,
             log: config.log.clone(),
@@ -189,6 +188,7 @@ impl Coordinator {
             info: Box::new(info),
             recovery: (recovery, recovery_waker, config.recovery_period),
             heartbeat,
+            on_fatal: config.on_fatal,
         })?;
         Ok(Self {
             ready: ReadyFile {
@@ -290,12 +290,20 @@ struct Internal {
     info: Box<dyn Fn(&str) -> Info + Send + Sync>,
     recovery: (SagaRecovery, Waker, Duration),
     heartbeat: SecHeartbeat,
+    on_fatal: FatalHandler,
 }
 
 fn serve_internal(parts: Internal) -> Result<SocketAddr, StartError> {
     on_own_thread("internal-api", async move || {
-        let Internal { log, address, sagas, info, recovery: (recovery, waker, period), mut heartbeat } =
-            parts;
+        let Internal {
+            log,
+            address,
+            sagas,
+            info,
+            recovery: (recovery, waker, period),
+            mut heartbeat,
+            on_fatal,
+        } = parts;
         // The tasks want the address that the server is yet to be given, and the server wants the tasks.
         let driver = Arc::new(OnceLock::new());
         let url = Arc::new(OnceLock::<String>::new());
@@ -317,7 +325,7 @@ fn serve_internal(parts: Internal) -> Result<SocketAddr, StartError> {
         heartbeat.internal_address.clone_from(&internal_url);
         // Nothing waits before both are set, so no request on this thread's runtime can find them empty.
         let _ = url.set(internal_url);
-        let mut tasks = Driver::new();
+        let mut tasks = Driver::new(on_fatal);
         tasks.start(
             TaskInfo {
                 name: SAGA_RECOVERY,

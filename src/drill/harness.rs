@@ -42,7 +42,10 @@ pub enum HarnessError {
         log: String,
     },
     /// A coordinator was not ready in time.
-    #[error("the coordinator was not ready after {}; the end of its log: {log}", humantime::format_duration(READY_DEADLINE))]
+    #[error(
+        "the coordinator was not ready after {}; the end of its log: {log}",
+        humantime::format_duration(READY_DEADLINE)
+    )]
     NotReady {
         /// The end of what it wrote.
         log: String,

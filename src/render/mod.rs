@@ -10,10 +10,14 @@
 //!   [`escape::escape`] does so for running text. Control characters never reach a terminal.
 //! - **Absent is `-`, unknown is `?`, and neither is `0`.**
 
+pub mod activate;
 pub mod escape;
 pub mod json;
+pub mod status;
 pub mod style;
 pub mod table;
+pub mod task;
+pub mod tasks;
 pub mod time;
 
 use crate::wire::time::Time;
@@ -39,6 +43,25 @@ pub enum TimeStyle {
     Relative,
     /// RFC 3339 in UTC, for everything else.
     Rfc3339,
+}
+
+/// How many rows of a table are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// At most so many.
+    Rows(usize),
+    /// All.
+    None,
+}
+
+impl Limit {
+    /// How many of `count` rows are shown.
+    pub fn of(self, count: usize) -> usize {
+        match self {
+            Self::Rows(most) => count.min(most),
+            Self::None => count,
+        }
+    }
 }
 
 impl Look {

@@ -1,5 +1,6 @@
 //! `sagactl coordinator run`: the reference coordinator.
 
+use crate::cli::config::{DbUrl, Source, Verbosity};
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure};
 use crate::coordinator::identity::{IdentityError, write_whole};
@@ -86,7 +87,7 @@ fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs) -> CommandResult {
         }
     }
     let (data_dir, database) = locate(ctx, args.data_dir)?;
-    let log = logger(ctx.verbosity());
+    let log = logger(ctx.settings().verbosity);
     report_panics_in_one_line(&log);
     let coordinator = Coordinator::start(Config {
         data_dir,
@@ -107,13 +108,14 @@ fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs) -> CommandResult {
     if let Some(path) = &args.ready_file {
         let mut json = serde_json::to_vec(ready).expect("ids, numbers and text are JSON");
         json.push(b'\n');
-        write_whole(path, &json)
-            .map_err(|error| Failure::unusable(format!("cannot write ready file {}", path.display())).caused_by(&error))?;
+        write_whole(path, &json).map_err(|error| {
+            Failure::unusable(format!("cannot write ready file {}", path.display())).caused_by(&error)
+        })?;
     }
-    ctx.note(&format!(
+    ctx.note(format_args!(
         "ready: SEC {}, internal API {}, external API {}, database {}",
         ready.sec_id, ready.internal_url, ready.external_url, ready.db_url
-    ))?;
+    ));
     if args.until_stdin_closes {
         end_when_stdin_closes();
     }
@@ -122,15 +124,16 @@ fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs) -> CommandResult {
 
 /// The data directory and the database file.
 fn locate(ctx: &Context<'_>, data_dir: Option<PathBuf>) -> Result<(PathBuf, PathBuf), Failure> {
-    let database = match ctx.db_url_flag() {
-        None => None,
-        Some(url) => match url.strip_prefix("sqlite:") {
-            Some(path) if !path.is_empty() => Some(PathBuf::from(path)),
-            _ => {
+    // Variables and contexts name the database that the *tool* looks at; a coordinator is told by a flag.
+    let database = match ctx.db_url() {
+        Some(chosen) if chosen.source == Source::Flag => match &chosen.value {
+            DbUrl::Sqlite(path) => Some(path.clone()),
+            DbUrl::Postgresql(_) => {
                 return Err(Failure::unusable("--db-url of a coordinator must be sqlite:PATH")
                     .hint("leave it out to keep the database in the data directory"));
             }
         },
+        _ => None,
     };
     let data_dir = match (data_dir, &database) {
         (Some(dir), _) => dir,
@@ -145,8 +148,11 @@ fn locate(ctx: &Context<'_>, data_dir: Option<PathBuf>) -> Result<(PathBuf, Path
 }
 
 fn default_data_dir(ctx: &Context<'_>) -> Result<PathBuf, Failure> {
-    ctx.default_data_dir().ok_or_else(|| {
-        Failure::unusable("there is no home directory to keep the coordinator's data in").hint("give --data-dir DIR")
+    let directory = |name| ctx.variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let data_home = directory("XDG_DATA_HOME").or_else(|| Some(directory("HOME")?.join(".local/share")));
+    data_home.map(|dir| dir.join("sagactl")).ok_or_else(|| {
+        Failure::unusable("there is no home directory to keep the coordinator's data in")
+            .hint("give --data-dir DIR")
     })
 }
 
@@ -172,7 +178,10 @@ fn end_process() -> FatalHandler {
     Arc::new(|reason| {
         let mut stderr = std::io::stderr().lock();
         let _ = writeln!(stderr, "error: coordinator stops: {reason}");
-        #[expect(clippy::exit, reason = "nothing may run on: what is in flight has to count as not having happened")]
+        #[expect(
+            clippy::exit,
+            reason = "nothing may run on: what is in flight has to count as not having happened"
+        )]
         std::process::exit(FATAL_EXIT_CODE)
     })
 }
@@ -186,12 +195,12 @@ fn end_when_stdin_closes() {
     });
 }
 
-fn logger(verbosity: u8) -> slog::Logger {
+fn logger(verbosity: Verbosity) -> slog::Logger {
     let level = match verbosity {
-        0 => slog::Level::Warning,
-        1 => slog::Level::Info,
-        2 => slog::Level::Debug,
-        _ => slog::Level::Trace,
+        Verbosity::Warn => slog::Level::Warning,
+        Verbosity::Info => slog::Level::Info,
+        Verbosity::Debug => slog::Level::Debug,
+        Verbosity::Trace => slog::Level::Trace,
     };
     let decorator = slog_term::PlainSyncDecorator::new(std::io::stderr());
     let drain = slog_term::FullFormat::new(decorator).use_utc_timestamp().build().ignore_res();

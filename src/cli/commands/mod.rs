@@ -1,4 +1,9 @@
 //! One file per command: its arguments, whose doc comments are the help text, and one `run` that reads like a sentence:
 //! ask an edge or an engine for a value, hand the value to `render`, map it to an outcome.
 
+pub mod activate;
 pub mod completions;
+pub mod coordinator;
+pub mod demo_saga;
+pub mod status;
+pub mod tasks;

@@ -4,6 +4,7 @@
 //! one more activation after it: a signal means "an activation must *begin* after now", and one is enough for all who
 //! asked. [`Driver::activate`] names the iteration that will be that one, so a caller can wait for it by number.
 
+use crate::store::FatalHandler;
 use crate::wire::bgtasks::{
     ActivationReason, BackgroundTask, CurrentStatus, CurrentStatusRunning, LastResult, LastResultCompleted,
 };
@@ -129,9 +130,9 @@ impl Signal {
 }
 
 /// All background tasks of a coordinator.
-#[derive(Debug, Default)]
 pub struct Driver {
     tasks: BTreeMap<&'static str, (TaskInfo, Arc<Signal>)>,
+    on_fatal: FatalHandler,
 }
 
 /// Names that no task has.
@@ -139,9 +140,10 @@ pub struct Driver {
 pub struct UnknownTasks(pub Vec<String>);
 
 impl Driver {
-    /// Without tasks.
-    pub fn new() -> Self {
-        Self::default()
+    /// Without tasks. A task that panics has lost track of what it keeps between activations; `on_fatal` then ends the
+    /// process, whose next start begins with a clean slate.
+    pub fn new(on_fatal: FatalHandler) -> Self {
+        Self { tasks: BTreeMap::new(), on_fatal }
     }
 
     /// Adds a task and starts it on the present runtime; its first activation comes at once. `waker` is the one through
@@ -154,14 +156,17 @@ impl Driver {
         let signal = waker.signal;
         let previous = self.tasks.insert(info.name, (info, Arc::clone(&signal)));
         assert!(previous.is_none(), "two background tasks are called {:?}", info.name);
+        let on_fatal = Arc::clone(&self.on_fatal);
         tokio::spawn(async move {
             loop {
                 let activation = signal.begin();
                 let started = Instant::now();
-                let details =
-                    AssertUnwindSafe(task.activate(&activation)).catch_unwind().await.unwrap_or_else(
-                        |_| serde_json::json!({ "error": "the task panicked; see the coordinator's log" }),
-                    );
+                let Ok(details) = AssertUnwindSafe(task.activate(&activation)).catch_unwind().await else {
+                    match on_fatal(&format!(
+                        "background task {:?} panicked; its log line says where",
+                        info.name
+                    )) {}
+                };
                 signal.end(activation, started.elapsed(), details);
                 tokio::select! {
                     () = signal.requested.notified() => {}
@@ -247,7 +252,7 @@ mod tests {
     fn gated(period: Duration) -> (Driver, mpsc::UnboundedReceiver<Activation>, Arc<Notify>) {
         let (started, starts) = mpsc::unbounded_channel();
         let gate = Arc::new(Notify::new());
-        let mut driver = Driver::new();
+        let mut driver = Driver::new(Arc::new(|reason| panic!("{reason}")));
         driver.start(TaskInfo { period, ..INFO }, Waker::new(), Gated { started, gate: Arc::clone(&gate) });
         (driver, starts, gate)
     }
@@ -293,29 +298,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_panic_is_reported_and_the_task_goes_on() {
+    async fn a_task_that_panics_ends_the_process() {
         struct Panics;
         impl Task for Panics {
-            fn activate<'a>(&'a mut self, activation: &'a Activation) -> BoxFuture<'a, serde_json::Value> {
-                async move {
-                    assert!(activation.iteration > 1, "the first run goes wrong");
-                    serde_json::json!("well")
-                }
-                .boxed()
+            fn activate<'a>(&'a mut self, _: &'a Activation) -> BoxFuture<'a, serde_json::Value> {
+                async move { panic!("lost track") }.boxed()
             }
         }
-        let mut driver = Driver::new();
-        driver.start(TaskInfo { period: Duration::from_secs(1), ..INFO }, Waker::new(), Panics);
-        let mut seen = Vec::new();
-        while seen.len() < 2 {
-            tokio::time::advance(Duration::from_millis(300)).await;
-            if let LastResult::Completed(last) = driver.find("count").expect("known").last
-                && seen.last() != Some(&last.details)
-            {
-                seen.push(last.details);
-            }
-        }
-        assert!(seen[0]["error"].as_str().is_some_and(|text| text.contains("panicked")));
-        assert_eq!(seen[1], "well");
+        let (told, mut reasons) = mpsc::unbounded_channel();
+        let mut driver = Driver::new(Arc::new(move |reason| {
+            told.send(reason.to_owned()).expect("the test listens");
+            panic!("the process would end here")
+        }));
+        driver.start(INFO, Waker::new(), Panics);
+        let reason = reasons.recv().await.expect("told");
+        assert!(reason.starts_with("background task \"count\" panicked"), "{reason}");
     }
 }

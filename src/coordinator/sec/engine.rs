@@ -87,7 +87,7 @@ mod tests {
         let mut builder = steno::DagBuilder::new(steno::SagaName::new("constant"));
         builder.append(steno::Node::constant("answer", serde_json::json!(42)));
         let dag = steno::SagaDag::new(builder.build().expect("a DAG of one node"), serde_json::Value::Null);
-        let store: crate::store::SharedStore = Arc::new(crate::store::noop::NoopStore::new());
+        let store: crate::store::SharedStore = Arc::new(crate::store::noop::NoopStore);
         let registry = Arc::new(steno::ActionRegistry::<Engine>::new());
         for _ in 0..3 {
             let id = SagaId::random();

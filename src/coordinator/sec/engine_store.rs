@@ -214,11 +214,12 @@ fn to_engine_event(event: &Event) -> Result<SagaNodeEvent, String> {
     })
 }
 
-/// Names of the actions in a DAG's JSON.
-pub(super) fn action_names(dag: &serde_json::Value) -> impl Iterator<Item = &str> {
-    dag.pointer("/graph/nodes")
-        .and_then(serde_json::Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|node| node.pointer("/Action/action_name")?.as_str())
+/// Nodes and their actions in a DAG's JSON, by name.
+pub(super) fn actions_of(dag: &serde_json::Value) -> impl Iterator<Item = (&str, &str)> {
+    dag.pointer("/graph/nodes").and_then(serde_json::Value::as_array).into_iter().flatten().filter_map(
+        |node| {
+            let action = node.get("Action")?;
+            Some((action.get("name")?.as_str()?, action.get("action_name")?.as_str()?))
+        },
+    )
 }

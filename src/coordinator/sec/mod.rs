@@ -33,6 +33,8 @@ mod engine;
 mod engine_store;
 mod outcome;
 mod roster;
+#[cfg(test)]
+mod tests;
 
 pub use outcome::SagaOutcome;
 pub use roster::{Origin, RosterCounts, Sighting};
@@ -45,7 +47,7 @@ use crate::store::error::{Refusal, Rule, StoreError};
 use crate::store::sagas::{IdempotencyKey, LoadedSaga, Ownership};
 use crate::store::{FatalHandler, SharedStore};
 use crate::wire::ids::{SagaId, SecId};
-use crate::wire::sagas::Saga;
+use crate::wire::sagas::{CachedState, Saga};
 use engine_store::{EngineStore, Holding};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -218,7 +220,7 @@ impl Sagas {
         let created = self.inner.engine.runtime().spawn(async move {
             // Announced before anything is stored: see `coordinator::recovery` for what would go wrong otherwise.
             let announced = this.inner.announcer.creating(id);
-            if this.inner.announcer.wants_drain() {
+            if this.inner.announcer.wants_pass() {
                 this.inner.recovery_waker.wake();
             }
             this.create_announced(id, K::NAME, dag, idempotency, announced).await
@@ -283,7 +285,7 @@ impl Sagas {
     /// Why it cannot be taken up, in the terms in which recovery decides what to do about it.
     pub async fn resume(&self, saga: LoadedSaga) -> Result<RunningSaga, FailureCause> {
         let id = saga.id;
-        if self.inner.roster.sighting(id) == Sighting::Running {
+        if matches!(self.inner.roster.sighting(id), Sighting::Running | Sighting::Ending) {
             return Err(FailureCause::AlreadyRunning);
         }
         let durability = if self.inner.always_strict {
@@ -306,16 +308,18 @@ impl Sagas {
         let inner = &self.inner;
         let id = saga.id;
         if saga.current_sec != Some(inner.sec_id) {
-            return Err(FailureCause::OwnerChanged);
+            return Err(FailureCause::OwnerChanged(saga.current_sec));
         }
-        let events = engine_store::to_engine_events(&saga.events)
-            .map_err(|message| FailureCause::LogIllegal { message })?;
-        let unreadable =
-            |error: serde_json::Error| FailureCause::DagUnreadable { message: error.to_string() };
-        let dag: serde_json::Value = serde_json::from_str(&saga.dag).map_err(unreadable)?;
-        if let Some(action) = engine_store::action_names(&dag).find(|name| !inner.registry.knows_action(name))
+        if !matches!(saga.state, CachedState::Running | CachedState::Unwinding) {
+            return Err(FailureCause::NotUnfinished(saga.state));
+        }
+        let events = engine_store::to_engine_events(&saga.events).map_err(FailureCause::LogIllegal)?;
+        let dag: serde_json::Value = serde_json::from_str(&saga.dag)
+            .map_err(|error| FailureCause::DagUnreadable(error.to_string()))?;
+        if let Some((node, action)) =
+            engine_store::actions_of(&dag).find(|(_, action)| !inner.registry.knows_action(action))
         {
-            return Err(FailureCause::UnknownAction { action: action.to_owned() });
+            return Err(FailureCause::UnknownAction { node: node.to_owned(), action: action.to_owned() });
         }
         let ownership = Ownership { sec: inner.sec_id, generation: saga.generation };
         let context = self.context(id, durability);
@@ -338,13 +342,15 @@ impl Sagas {
             }
             Err(error) => {
                 inner.engine_store.release(id);
-                // Owner and actions have been looked at; what the engine still minds is in the saga's own data. Its
-                // text says whether it is the DAG or the log.
+                // Owner, state and actions have been looked at, and nothing was waited for; so what the engine minds is in
+                // the saga's own data. Its text says whether that is the DAG or the log.
                 let message = format!("{error:#}");
-                Err(if message.starts_with("deserialize failed") {
-                    FailureCause::DagUnreadable { message }
+                Err(if message.contains("already in use") {
+                    FailureCause::EngineRefused(message)
+                } else if message.starts_with("deserialize failed") {
+                    FailureCause::DagUnreadable(message)
                 } else {
-                    FailureCause::LogIllegal { message }
+                    FailureCause::LogIllegal(message)
                 })
             }
         }
@@ -432,10 +438,14 @@ impl Sagas {
         self.inner.roster.counts()
     }
 
-    /// What is known here of a saga that recovery infers to have finished; the answer settles it, so a second question
-    /// about a finished saga answers [`Sighting::Missing`].
-    pub fn confirm_finished(&self, id: SagaId) -> Sighting {
-        self.inner.roster.confirm_finished(id)
+    /// What is known here of one saga.
+    pub fn sighting(&self, id: SagaId) -> Sighting {
+        self.inner.roster.sighting(id)
+    }
+
+    /// Recovery knows that this saga has finished; it need not be remembered for that any more.
+    pub fn forget_finished(&self, id: SagaId) {
+        self.inner.roster.forget_finished(id);
     }
 }
 

@@ -30,7 +30,9 @@ pub enum Sighting {
     Missing,
     /// It is in flight.
     Running,
-    /// It has come to rest, or is writing down just now that it has.
+    /// Its end has been handed to the store, which has not answered yet.
+    Ending,
+    /// It has come to rest.
     Finished,
 }
 
@@ -58,7 +60,7 @@ struct State {
     running: BTreeMap<SagaId, Entry>,
     finished: BTreeMap<SagaId, SagaState>,
     finished_order: VecDeque<SagaId>,
-    // Finished here, and recovery has not inferred it yet. Bounded by the same wake-up that bounds recovery's own list.
+    // Finished here, and recovery has not settled it yet. Bounded by the same wake-up that bounds recovery's own list.
     unconfirmed: HashSet<SagaId>,
     counts: RosterCounts,
 }
@@ -129,17 +131,15 @@ impl Roster {
     pub(super) fn sighting(&self, id: SagaId) -> Sighting {
         let state = self.lock();
         match state.running.get(&id) {
-            Some(entry) if entry.ending => Sighting::Finished,
+            Some(entry) if entry.ending => Sighting::Ending,
             Some(_) => Sighting::Running,
             None if state.unconfirmed.contains(&id) => Sighting::Finished,
             None => Sighting::Missing,
         }
     }
 
-    pub(super) fn confirm_finished(&self, id: SagaId) -> Sighting {
-        let sighting = self.sighting(id);
+    pub(super) fn forget_finished(&self, id: SagaId) {
         self.lock().unconfirmed.remove(&id);
-        sighting
     }
 
     pub(super) fn find(&self, id: SagaId) -> Option<Saga> {
@@ -230,10 +230,11 @@ mod tests {
         roster.insert(id, Origin::Recovered);
         assert_eq!(roster.sighting(id), Sighting::Running);
         roster.set_ending(id);
-        assert_eq!(roster.sighting(id), Sighting::Finished);
+        assert_eq!(roster.sighting(id), Sighting::Ending);
         roster.finish(id, succeeded());
-        assert_eq!(roster.confirm_finished(id), Sighting::Finished);
-        assert_eq!(roster.confirm_finished(id), Sighting::Missing, "settled once and for all");
+        assert_eq!(roster.sighting(id), Sighting::Finished);
+        roster.forget_finished(id);
+        assert_eq!(roster.sighting(id), Sighting::Missing, "settled once and for all");
     }
 
     #[test]
@@ -243,7 +244,7 @@ mod tests {
             let id = SagaId::random();
             roster.insert(id, Origin::Created);
             roster.finish(id, succeeded());
-            roster.confirm_finished(id);
+            roster.forget_finished(id);
         }
         assert_eq!(roster.list(None, usize::MAX).len(), REMEMBERED);
         assert_eq!(roster.counts().total(), 0);

@@ -19,19 +19,19 @@
 
 use crate::coordinator::background::{Activation, Task};
 use crate::coordinator::recovery::{
-    Announcements, DoneSighting, DrainedAfterFailure, Execution, FailureCause, Listing, PassMeta, Plan,
-    Recovery, Settled,
+    Execution, ExecutionBuilder, FailureCause, PassMeta, PassOutcome, Plan, Recovery, SecOpinion, Settled,
 };
 use crate::coordinator::sec::{Sagas, Sighting};
 use crate::store::error::StoreError;
 use crate::store::sagas::{self, Ownership};
 use crate::store::{SharedStore, Until};
 use crate::wire::ids::SagaId;
-use crate::wire::recovery::RecoveryFailureKind;
+use crate::wire::recovery::{RecoveryFailure, RecoveryFailureKind};
 use crate::wire::time::now;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -71,8 +71,6 @@ pub struct SagaRecovery {
     pub store: SharedStore,
     /// Who runs them.
     pub sagas: Sagas,
-    /// What was created meanwhile.
-    pub announcements: Announcements,
     /// What is kept between passes.
     pub recovery: Recovery,
     /// Told to others.
@@ -93,22 +91,8 @@ struct Failed {
 impl Task for SagaRecovery {
     fn activate<'a>(&'a mut self, activation: &'a Activation) -> BoxFuture<'a, serde_json::Value> {
         async move {
-            let started = Instant::now();
-            let result = self.pass().await;
-            let meta = PassMeta {
-                iteration: activation.iteration,
-                reason: activation.reason,
-                time_started: activation.start_time,
-                duration: started.elapsed(),
-            };
-            let report = match result {
-                Ok(execution) => {
-                    self.status.recovered.store(execution.nfailed() == 0, Ordering::Release);
-                    self.recovery.finish_pass(execution, meta)
-                }
-                Err(failed) => self.recovery.fail_pass(failed, meta),
-            };
-            serde_json::to_value(report).unwrap_or_else(
+            self.pass(activation).await;
+            serde_json::to_value(self.recovery.report()).unwrap_or_else(
                 |error| serde_json::json!({ "error": format!("writing the report: {error}") }),
             )
         }
@@ -117,20 +101,34 @@ impl Task for SagaRecovery {
 }
 
 impl SagaRecovery {
-    /// One pass up to its execution; folding it into the report is the caller's.
-    async fn pass(&mut self) -> Result<Execution, DrainedAfterFailure> {
-        let drained = match self.list().await {
-            Ok(ids) => self.announcements.drain(Listing::new(ids)),
+    async fn pass(&mut self, activation: &Activation) {
+        let started = Instant::now();
+        let meta = |started: Instant| PassMeta {
+            iteration: activation.iteration,
+            reason: activation.reason,
+            time_started: activation.start_time,
+            duration: started.elapsed(),
+        };
+        let begun = self.recovery.begin_pass();
+        let listing = match self.list().await {
+            Ok(ids) => begun.listed(ids),
             Err(error) => {
-                // Announcements are taken in all the same, so that they never pile up while the database is away.
                 slog::warn!(self.log, "listing unfinished sagas failed"; "error" => %error);
-                return Err(self.announcements.drain_after_failed_listing(error.to_string()));
+                self.recovery.fail_pass(begun, error.to_string(), meta(started));
+                return;
             }
         };
-        let ambiguous = self.recovery.ambiguous(&drained);
-        let settled = self.settle(&ambiguous).await;
+        let drained = self.recovery.drain(listing);
+        let settled = self.settle(drained.ambiguous()).await;
         let plan = self.recovery.plan(drained, settled);
-        Ok(self.execute(plan).await)
+        let (execution, generations) = self.execute(plan).await;
+        self.status.recovered.store(execution.failed().is_empty(), Ordering::Release);
+        let unrecoverable: Vec<_> = execution.unrecoverable().cloned().collect();
+        let outcome = self.recovery.finish_pass(execution, meta(started));
+        self.follow_up(&outcome);
+        if self.abandon_unrecoverable {
+            self.abandon(&unrecoverable, &generations).await;
+        }
     }
 
     async fn list(&self) -> Result<Vec<SagaId>, StoreError> {
@@ -164,18 +162,15 @@ impl SagaRecovery {
         }
     }
 
-    async fn execute(&mut self, plan: Plan) -> Execution {
-        let mut execution = plan.execution();
+    /// Carries a plan out. Also tells the generations of the sagas that could not be resumed, where they were seen.
+    async fn execute(&self, plan: Plan) -> (Execution, HashMap<SagaId, i64>) {
+        let mut execution = ExecutionBuilder::new(plan);
         for id in execution.plan().done().to_vec() {
-            match self.sagas.confirm_finished(id) {
-                Sighting::Finished => execution.saga_done(id, DoneSighting::Finished),
-                Sighting::Missing => execution.saga_done(id, DoneSighting::Missing),
-                Sighting::Running => execution.saga_done(id, DoneSighting::StillRunning),
-            }
+            execution.done_saga_checked(id, opinion(self.sagas.sighting(id)));
         }
-        let need = execution.plan().need().to_vec();
+        let mut waiting = execution.plan().need().to_vec().into_iter();
+        let mut generations = HashMap::new();
         let window = Arc::new(Semaphore::new(WINDOW as usize));
-        let mut waiting = need.into_iter();
         let mut loading = FuturesUnordered::new();
         loop {
             while loading.len() < LOADING
@@ -185,38 +180,58 @@ impl SagaRecovery {
             }
             let Some(outcome) = loading.next().await else { break };
             match outcome {
-                Ok((id, name)) => execution.saga_recovered(id, name, now()),
-                Err(failed) => self.note_failure(&mut execution, failed).await,
+                Ok((id, name)) => execution.saga_recovery_success(id, name, now()),
+                Err(Failed { id, cause, generation }) => {
+                    if cause.classify() == RecoveryFailureKind::Transient {
+                        slog::warn!(self.log, "saga not recovered, the next pass tries again";
+                            "saga_id" => %id, "error" => %cause);
+                    }
+                    generations.extend(generation.map(|generation| (id, generation)));
+                    execution.saga_recovery_failure(id, Some(self.sagas.sec_id()), &cause, now());
+                }
             }
         }
-        execution.finish()
+        (execution.build(), generations)
     }
 
-    /// Records a failure; shouts only about one that is new and for ever.
-    async fn note_failure(&self, execution: &mut Execution, failed: Failed) {
-        let Failed { id, cause, generation } = failed;
-        let message = cause.to_string();
-        let kind = cause.kind();
-        let sec_id = self.sagas.sec_id();
-        execution.saga_failed(id, &cause, Some(sec_id), now());
-        match kind {
-            RecoveryFailureKind::Transient => {
-                slog::warn!(self.log, "saga not recovered, will try again"; "saga_id" => %id, "error" => &message);
-            }
-            RecoveryFailureKind::Permanent if self.recovery.is_known_permanent(id, &message) => {}
-            RecoveryFailureKind::Permanent => {
-                slog::error!(self.log, "saga cannot be recovered"; "saga_id" => %id, "error" => &message);
-            }
+    /// Forgets what is settled and shouts about what is new and bad.
+    fn follow_up(&self, outcome: &PassOutcome) {
+        for id in &outcome.removed {
+            self.sagas.forget_finished(*id);
         }
-        if kind == RecoveryFailureKind::Permanent && self.abandon_unrecoverable {
-            let generation = generation.unwrap_or(1);
-            let write =
-                sagas::abandon_unrecoverable(Ownership { sec: sec_id, generation }, id, &message, now());
+        for id in &outcome.missing_from_sec {
+            slog::error!(self.log, "a saga that was to run here is unknown to the SEC"; "saga_id" => %id);
+        }
+        for id in &outcome.bad_state_in_sec {
+            slog::error!(self.log, "a saga runs here though the database says otherwise"; "saga_id" => %id);
+        }
+        for failure in &outcome.newly_unrecoverable {
+            slog::error!(self.log, "saga cannot be recovered";
+                "saga_id" => %failure.saga_id, "error" => &failure.message);
+        }
+    }
+
+    async fn abandon(&self, unrecoverable: &[RecoveryFailure], generations: &HashMap<SagaId, i64>) {
+        for failure in unrecoverable {
+            let id = failure.saga_id;
+            // A row that could not be read far enough to see its generation is left to a person.
+            let Some(generation) = generations.get(&id).copied() else { continue };
+            let owner = Ownership { sec: self.sagas.sec_id(), generation };
+            let write = sagas::abandon_unrecoverable(owner, id, &failure.message, now());
             if let Err(error) = self.store.write(write, Until::Durable).await {
                 // It is still a candidate, so the next pass tries again.
                 slog::warn!(self.log, "abandoning failed"; "saga_id" => %id, "error" => %error);
             }
         }
+    }
+}
+
+fn opinion(sighting: Sighting) -> SecOpinion {
+    match sighting {
+        Sighting::Missing => SecOpinion::Missing,
+        Sighting::Running => SecOpinion::Running,
+        Sighting::Ending => SecOpinion::ComingToRest,
+        Sighting::Finished => SecOpinion::AtRest,
     }
 }
 
@@ -234,10 +249,9 @@ async fn recover_one(
         Ok(Some(saga)) => saga,
         Ok(None) => return Err(fail(FailureCause::RowGone, None)),
         Err(StoreError::Corrupt { column, reason }) => {
-            let message = format!("column {column}: {reason}");
-            return Err(fail(FailureCause::LogIllegal { message }, None));
+            return Err(fail(FailureCause::Unreadable(format!("column {column}: {reason}")), None));
         }
-        Err(error) => return Err(fail(FailureCause::StoreUnavailable { message: error.to_string() }, None)),
+        Err(error) => return Err(fail(FailureCause::StoreUnavailable(error.to_string()), None)),
     };
     let (name, generation) = (saga.name.clone(), saga.generation);
     let running = sagas.resume(saga).await.map_err(|cause| fail(cause, Some(generation)))?;

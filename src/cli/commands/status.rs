@@ -1,0 +1,163 @@
+//! `sagactl status`: recovery at a glance.
+
+use crate::cli::config::{OutputMode, Timeout};
+use crate::cli::context::Context;
+use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
+use crate::cli::screen::Screen;
+use crate::client::Client;
+use crate::observe::recovery::Trouble;
+use crate::observe::status::{self, Status, StatusError};
+use crate::observe::{Part, database};
+use crate::render::{self, Limit, escape::escape, style::Style};
+use crate::wire::time::Time;
+use std::time::Duration;
+
+/// Show what saga recovery did: last pass, counters, recovered and failed sagas
+#[derive(Debug, clap::Args)]
+pub struct StatusArgs {
+    /// Look again and again, drawing in place on a terminal
+    #[arg(long, value_name = "INTERVAL", num_args = 0..=1, require_equals = true, default_missing_value = "2s")]
+    watch: Option<Timeout>,
+
+    /// Most rows per table; 0 shows all
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    limit: usize,
+}
+
+/// Looks once, or until somebody stops it.
+pub async fn run(ctx: &mut Context<'_>, args: StatusArgs) -> CommandResult {
+    let mode = ctx.output_among("status", &OutputMode::ALL)?;
+    let limit = if args.limit == 0 { Limit::None } else { Limit::Rows(args.limit) };
+    if let Some(Timeout(interval)) = args.watch {
+        if matches!(mode, OutputMode::Json | OutputMode::Ids) {
+            return Err(Failure::unusable("--watch goes with the output formats table and jsonl"));
+        }
+        return watch(ctx, mode, limit, interval).await;
+    }
+    let client = ctx.client()?;
+    let status = look_once(ctx, &client).await?;
+    write(ctx, mode, limit, &status)?;
+    match status.recovery.trouble {
+        Some(Trouble::Malformed(error)) => {
+            Err(Failure::new(Kind::Nonsense, "cannot read the recovery report").caused_by(&error))
+        }
+        Some(Trouble::Unknown(_)) | None => Ok(Outcome::Good),
+    }
+}
+
+/// Asks the coordinator, and the database for what only it knows.
+async fn look_once(ctx: &mut Context<'_>, client: &Client) -> Result<Status, Failure> {
+    let api = status::ask_api(client).await?;
+    let mut status = Status::new(client.base().to_string(), &api.task, &api.info, ctx.now());
+    let ids = status.recovery.recovered_ids();
+    if !ids.is_empty() {
+        let names = match ctx.store(api.info.as_option()) {
+            Part::Present(store) => database::find_names(&store, &ids).await,
+            Part::Missing(reason) => Part::Missing(reason),
+        };
+        status.add_names(names);
+    }
+    Ok(status)
+}
+
+fn write(ctx: &mut Context<'_>, mode: OutputMode, limit: Limit, status: &Status) -> Result<(), Failure> {
+    match mode {
+        OutputMode::Table => {
+            let look = ctx.look();
+            render::status::render_status(ctx.out(), &look, status, limit)?;
+        }
+        OutputMode::Json | OutputMode::Jsonl => ctx.write_json(mode, status)?,
+        OutputMode::Ids => {
+            for recovered in status.recovery.recent_recoveries.iter().flatten() {
+                writeln!(ctx.out(), "{}", recovered.saga_id)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a watcher remembers from one look to the next.
+#[derive(Default)]
+struct Watched {
+    last: Option<(Time, Status)>,
+    lost: Option<(Time, String)>,
+}
+
+/// Looks again and again. Losing the coordinator is what one watches for, so it is shown and not the end; wrong usage is.
+async fn watch(ctx: &mut Context<'_>, mode: OutputMode, limit: Limit, interval: Duration) -> CommandResult {
+    let client = ctx.client()?;
+    let in_place = mode == OutputMode::Table && ctx.console().stdout_is_terminal();
+    let mut screen = Screen::default();
+    let mut watched = Watched::default();
+    loop {
+        let looked = look_once(ctx, &client.with_fresh_budget()).await;
+        let now = ctx.now();
+        match looked {
+            Ok(status) => {
+                let regained = watched.lost.take();
+                let is_first = watched.last.is_none();
+                if !in_place {
+                    if let Some((since, _)) = regained {
+                        ctx.note(format_args!("answers again, after {}", elapsed(since, now)));
+                    }
+                    if mode == OutputMode::Table && !is_first {
+                        writeln!(ctx.out())?;
+                    }
+                    write(ctx, mode, limit, &status)?;
+                    ctx.out().flush()?;
+                }
+                watched.last = Some((now, status));
+            }
+            Err(failure) if matches!(failure.kind, Kind::Unusable | Kind::OutputClosed) => {
+                return Err(failure);
+            }
+            Err(failure) => {
+                let is_news = watched.lost.is_none();
+                let (since, _) = watched.lost.take().unwrap_or((now, String::new()));
+                let summary = failure.summary();
+                if is_news && !in_place {
+                    ctx.note(format_args!("no answer: {summary}; still trying"));
+                }
+                watched.lost = Some((since, summary));
+            }
+        }
+        if in_place {
+            let picture = picture(ctx, limit, &watched, now)?;
+            screen.draw(ctx.console(), &picture)?;
+        }
+        tokio::time::sleep(interval).await;
+    }
+}
+
+/// The last status, under a line that says so if it is not of this moment.
+fn picture(ctx: &Context<'_>, limit: Limit, watched: &Watched, now: Time) -> Result<String, Failure> {
+    let look = ctx.look();
+    let mut text = Vec::new();
+    if let Some((since, reason)) = &watched.lost {
+        let age = match &watched.last {
+            Some((time, _)) => format!("; what follows is {} old", elapsed(*time, now)),
+            None => String::new(),
+        };
+        let line = format!("no answer for {}: {}{age}", elapsed(*since, now), escape(reason));
+        text.extend_from_slice(look.paint.apply(Style::Failed, line).as_bytes());
+        text.extend_from_slice(b"\n\n");
+    }
+    if let Some((_, status)) = &watched.last {
+        render::status::render_status(&mut text, &look, status, limit)?;
+    }
+    Ok(String::from_utf8(text).expect("only text was written"))
+}
+
+fn elapsed(since: Time, now: Time) -> String {
+    render::time::coarse(now.signed_duration_since(since).to_std().unwrap_or_default())
+}
+
+impl From<StatusError> for Failure {
+    fn from(error: StatusError) -> Self {
+        match error {
+            StatusError::Call(error) => error.into(),
+            StatusError::NoRecoveryTask { .. } => Self::unusable(error.to_string())
+                .hint("`sagactl tasks list` shows what it has; is it a coordinator of sagas?"),
+        }
+    }
+}

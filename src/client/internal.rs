@@ -1,0 +1,212 @@
+//! The internal API, call by call.
+
+use super::decode;
+use super::error::{CallError, Problem, Unreadable};
+use super::excerpt::Excerpt;
+use super::operations::{Call, Operation};
+use super::transport::{Answer, Client};
+use crate::wire::bgtasks::{ActivateRequest, BackgroundTask, ITERATIONS_HEADER};
+use crate::wire::ids::{DemoSagaId, SagaId};
+use crate::wire::info::Info;
+use crate::wire::sagas::{DemoSaga, Saga};
+use http::HeaderMap;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Sagas per page. A Nexus accepts up to 10,000; this many are some hundred kilobytes.
+const PAGE: &str = "1000";
+
+/// A background task as we understand it, and as it came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FetchedTask {
+    /// What we understand.
+    pub task: BackgroundTask,
+    /// The whole answer, with fields that we do not know.
+    pub raw: Value,
+}
+
+/// One entry of the list of background tasks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListedTask {
+    /// Its name.
+    pub name: String,
+    /// The task, or why this one cannot be read; the others are not affected.
+    pub task: Result<FetchedTask, Unreadable>,
+}
+
+/// What the coordinator said to a request to activate tasks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Activation {
+    /// For each task the first iteration that begins after the request. Ours only; `None` from a Nexus.
+    pub iterations: Option<BTreeMap<String, u64>>,
+}
+
+#[derive(Deserialize)]
+struct SagaPage {
+    items: Vec<Saga>,
+    next_page: Option<String>,
+}
+
+impl Client {
+    /// All background tasks, by name.
+    pub async fn list_tasks(&self) -> Result<Vec<ListedTask>, CallError> {
+        let call = Call::new(Operation::ListTasks);
+        let tasks: BTreeMap<String, Box<RawValue>> = self.fetch(&call, &[]).await?;
+        Ok(tasks
+            .into_iter()
+            .map(|(name, raw)| ListedTask { task: read_task(raw.get().as_bytes()), name })
+            .collect())
+    }
+
+    /// One background task; `None` if the coordinator has none of that name.
+    pub async fn fetch_task(&self, name: &str) -> Result<Option<FetchedTask>, CallError> {
+        let call = Call::on(Operation::FetchTask, name);
+        let answer = match found(self.succeed(&call, &[], None).await)? {
+            Some(answer) => answer,
+            None => return Ok(None),
+        };
+        read_task(&answer.body).map(Some).map_err(|error| self.unreadable(call, error))
+    }
+
+    /// Asks for all of these tasks to be run soon; if one is unknown, none is.
+    pub async fn activate_tasks(&self, names: &BTreeSet<String>) -> Result<Activation, CallError> {
+        let call = Call::new(Operation::ActivateTasks);
+        let request = ActivateRequest { bgtask_names: names.clone() };
+        let body = serde_json::to_vec(&request).expect("names are plain strings");
+        let answer = self.succeed(&call, &[], Some(body)).await?;
+        Ok(Activation { iterations: iterations(&answer.headers) })
+    }
+
+    /// Every saga in the coordinator's memory, by id.
+    pub async fn list_sagas(&self) -> Result<Vec<Saga>, CallError> {
+        let call = Call::new(Operation::ListSagas);
+        let mut sagas = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut token: Option<String> = None;
+        loop {
+            let mut query = vec![("limit", PAGE)];
+            if let Some(token) = &token {
+                query.push(("page_token", token));
+            }
+            let page: SagaPage = self.fetch(&call, &query).await?;
+            sagas.extend(page.items);
+            match page.next_page {
+                None => return Ok(sagas),
+                Some(next) if seen.insert(next.clone()) => token = Some(next),
+                Some(next) => {
+                    let problem = Problem::EndlessPages { token: Excerpt::of(next.as_bytes()) };
+                    return Err(CallError { call, base: self.base().clone(), problem });
+                }
+            }
+        }
+    }
+
+    /// One saga in the coordinator's memory; `None` if it does not know it.
+    pub async fn fetch_saga(&self, id: SagaId) -> Result<Option<Saga>, CallError> {
+        let call = Call::on(Operation::FetchSaga, id);
+        match found(self.succeed(&call, &[], None).await)? {
+            Some(answer) => self.read(call, &answer).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Starts a saga that waits until it is completed.
+    pub async fn create_demo_saga(&self) -> Result<DemoSaga, CallError> {
+        let call = Call::new(Operation::CreateDemoSaga);
+        let answer = self.succeed(&call, &[], None).await?;
+        self.read(call, &answer)
+    }
+
+    /// Lets a demo saga go on; false if the coordinator knows none of that id.
+    pub async fn complete_demo_saga(&self, id: DemoSagaId) -> Result<bool, CallError> {
+        let call = Call::on(Operation::CompleteDemoSaga, id);
+        Ok(found(self.succeed(&call, &[], None).await)?.is_some())
+    }
+
+    /// Who the coordinator is; `None` if it does not say, as a Nexus.
+    pub async fn fetch_info(&self) -> Result<Option<Info>, CallError> {
+        let call = Call::new(Operation::FetchInfo);
+        match self.succeed(&call, &[], None).await {
+            Ok(answer) => self.read(call, &answer).map(Some),
+            Err(error) if error.is_unknown_operation() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn fetch<T: DeserializeOwned>(&self, call: &Call, query: &[(&str, &str)]) -> Result<T, CallError> {
+        let answer = self.succeed(call, query, None).await?;
+        self.read(call.clone(), &answer)
+    }
+
+    fn read<T: DeserializeOwned>(&self, call: Call, answer: &Answer) -> Result<T, CallError> {
+        decode::from_bytes(&answer.body).map_err(|error| self.unreadable(call, error))
+    }
+
+    fn unreadable(&self, call: Call, error: Unreadable) -> CallError {
+        CallError { call, base: self.base().clone(), problem: error.into() }
+    }
+
+    /// Makes a call whose status must be one of success.
+    async fn succeed(
+        &self,
+        call: &Call,
+        query: &[(&str, &str)],
+        json: Option<Vec<u8>>,
+    ) -> Result<Answer, CallError> {
+        let answer = self.call(call, query, json).await?;
+        if answer.status.is_success() {
+            return Ok(answer);
+        }
+        Err(CallError { call: call.clone(), base: self.base().clone(), problem: answer.problem() })
+    }
+}
+
+/// Turns "there is no such object" into `None`.
+fn found(result: Result<Answer, CallError>) -> Result<Option<Answer>, CallError> {
+    match result {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is_unknown_object() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn read_task(json: &[u8]) -> Result<FetchedTask, Unreadable> {
+    // Twice, because types are read best from the text itself: there the tag of a variant comes before its content, so
+    // that the path of an error reaches into the content.
+    Ok(FetchedTask { task: decode::from_bytes(json)?, raw: decode::from_bytes(json)? })
+}
+
+/// Reads our coordinator's `task=iteration` pairs. A header that cannot be read counts as none: the iteration can be worked
+/// out without it.
+fn iterations(headers: &HeaderMap) -> Option<BTreeMap<String, u64>> {
+    let text = headers.get(ITERATIONS_HEADER)?.to_str().ok()?;
+    text.split(',')
+        .map(|pair| {
+            let (name, iteration) = pair.trim().split_once('=')?;
+            Some((name.to_owned(), iteration.parse().ok()?))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn iterations_are_read_or_left() {
+        let read = |text: &str| {
+            iterations(&HeaderMap::from_iter([(
+                http::HeaderName::from_static(ITERATIONS_HEADER),
+                http::HeaderValue::from_str(text).unwrap(),
+            )]))
+        };
+        let expected = BTreeMap::from([("saga_recovery".to_owned(), 8), ("sec_heartbeat".to_owned(), 31)]);
+        assert_eq!(read("saga_recovery=8, sec_heartbeat=31"), Some(expected));
+        assert_eq!(read("saga_recovery"), None);
+        assert_eq!(read("saga_recovery=soon"), None);
+        assert_eq!(iterations(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,284 @@
+//! Sends one call and brings its answer, trying again as the call's retry class allows.
+
+use super::base_url::BaseUrl;
+use super::diagnosis::{Checklist, diagnose, reason};
+use super::error::{CallError, ErrorAnswer, Problem};
+use super::excerpt::Excerpt;
+use super::operations::Call;
+use super::retry::{Trouble, delay_before_next};
+use super::token::Token;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Largest answer that is accepted. A Nexus remembers every saga since it started, but lists them by pages; the largest
+/// thing that comes in one piece is the list of background tasks, some hundred kilobytes.
+const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
+
+/// Longest wait for a connection: a host that has not answered a SYN in that time is not there.
+const LONGEST_CONNECT: Duration = Duration::from_secs(10);
+
+/// What a client is made from.
+#[derive(Clone)]
+pub struct Config {
+    /// Whom to ask.
+    pub base: BaseUrl,
+    /// Bearer token for every request.
+    pub token: Option<Token>,
+    /// Time for everything that is asked, see [`Client::with_fresh_budget`].
+    pub budget: Duration,
+    /// Whether anything may be tried twice.
+    pub retry: bool,
+    /// Told before each wait for another attempt.
+    pub on_retry: Arc<dyn Fn(&RetryNotice) + Send + Sync>,
+}
+
+/// Another attempt is going to be made.
+#[derive(Clone, Debug)]
+pub struct RetryNotice {
+    /// Of what.
+    pub call: Call,
+    /// How many attempts were made so far.
+    pub attempts: u32,
+    /// After this wait.
+    pub delay: Duration,
+    /// Because of this.
+    pub reason: String,
+}
+
+impl fmt::Display for RetryNotice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} again in {} ms, after attempt {}: {}",
+            self.call,
+            self.delay.as_millis(),
+            self.attempts,
+            self.reason
+        )
+    }
+}
+
+/// Asks one coordinator. Clones share their connections.
+#[derive(Clone)]
+pub struct Client {
+    config: Arc<Config>,
+    http: reqwest::Client,
+    deadline: Instant,
+}
+
+/// A complete answer of any status.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// One attempt that brought no answer.
+enum Setback {
+    Trouble(Trouble, String),
+    Final(Problem),
+}
+
+impl Client {
+    /// A client whose time starts now. It connects when it is first used.
+    pub fn new(config: Config) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let mut builder = reqwest::Client::builder()
+            // A proxy from the environment is not how one reaches a management network, and redirects could lead a token
+            // anywhere.
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            // Retries are decided here, where the operation's class is known.
+            .retry(reqwest::retry::never())
+            .connect_timeout(LONGEST_CONNECT.min(config.budget.mul_f64(0.9)));
+        if !config.retry {
+            // A connection that died in the pool is replaced below us; without a pool nothing is ever sent twice.
+            builder = builder.pool_max_idle_per_host(0);
+        }
+        let deadline = Instant::now() + config.budget;
+        Ok(Self { http: builder.build()?, deadline, config: Arc::new(config) })
+    }
+
+    /// The same client with its whole time again: for a command that looks again and again.
+    pub fn with_fresh_budget(&self) -> Self {
+        Self { deadline: Instant::now() + self.config.budget, ..self.clone() }
+    }
+
+    /// The same client with less time, if `budget` is less than what it has left.
+    pub fn with_at_most(&self, budget: Duration) -> Self {
+        Self { deadline: self.deadline.min(Instant::now() + budget), ..self.clone() }
+    }
+
+    /// Whom it asks.
+    pub fn base(&self) -> &BaseUrl {
+        &self.config.base
+    }
+
+    /// When its time is over.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Makes a call and brings its answer, whatever the status.
+    pub(super) async fn call(
+        &self,
+        call: &Call,
+        query: &[(&str, &str)],
+        json: Option<Vec<u8>>,
+    ) -> Result<Answer, CallError> {
+        let began = Instant::now();
+        let mut attempts = 0;
+        let problem = loop {
+            attempts += 1;
+            let setback =
+                match tokio::time::timeout_at(self.deadline.into(), self.attempt(call, query, json.clone()))
+                    .await
+                {
+                    Err(_) => Setback::Final(Problem::TimedOut { after: rounded(began.elapsed()) }),
+                    Ok(Ok(answer)) if !is_unavailable(answer.status) => return Ok(answer),
+                    Ok(Ok(answer)) => {
+                        let setback = Setback::Trouble(
+                            Trouble::Unavailable,
+                            format!("the server answered {}", answer.status),
+                        );
+                        if self.wait_before_next(call, attempts, &setback).await {
+                            continue;
+                        }
+                        // The caller tells what the server said.
+                        return Ok(answer);
+                    }
+                    Ok(Err(setback)) => setback,
+                };
+            if self.wait_before_next(call, attempts, &setback).await {
+                continue;
+            }
+            break match setback {
+                Setback::Final(problem) => problem,
+                Setback::Trouble(trouble, reason) => self.explain(trouble, reason).await,
+            };
+        };
+        Err(CallError { call: call.clone(), base: self.config.base.clone(), problem })
+    }
+
+    /// One request and its whole answer.
+    async fn attempt(
+        &self,
+        call: &Call,
+        query: &[(&str, &str)],
+        json: Option<Vec<u8>>,
+    ) -> Result<Answer, Setback> {
+        let url = self.config.base.join(call.path_segments());
+        let mut request = self.http.request(call.operation.method(), url);
+        if !query.is_empty() {
+            request = request.query(query);
+        }
+        if let Some(json) = json {
+            request = request.header(CONTENT_TYPE, "application/json").body(json);
+        }
+        if let Some(token) = &self.config.token {
+            request = request.header(AUTHORIZATION, token.authorization());
+        }
+        let mut response = request.send().await.map_err(setback)?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(setback)? {
+            if body.len() + chunk.len() > LARGEST_ANSWER {
+                return Err(Setback::Final(Problem::TooLarge { limit: LARGEST_ANSWER }));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status: response.status(), headers: response.headers().clone(), body })
+    }
+
+    /// Waits until the next attempt is due; false if there is to be none.
+    async fn wait_before_next(&self, call: &Call, attempts: u32, setback: &Setback) -> bool {
+        let Setback::Trouble(trouble, reason) = setback else { return false };
+        if !self.config.retry {
+            return false;
+        }
+        let class = call.operation.retry_class();
+        let Some(delay) = delay_before_next(class, *trouble, attempts, rand::random()) else { return false };
+        if Instant::now() + delay >= self.deadline {
+            return false;
+        }
+        (self.config.on_retry)(&RetryNotice { call: call.clone(), attempts, delay, reason: reason.clone() });
+        tokio::time::sleep(delay).await;
+        true
+    }
+
+    /// Finds out more about why there is no answer.
+    async fn explain(&self, trouble: Trouble, reason: String) -> Problem {
+        let checklist: Checklist = diagnose(&self.config.base).await;
+        if let Some(foreign) = checklist.foreign_answer() {
+            return Problem::NotHttp { reason: foreign.to_owned(), checklist };
+        }
+        match trouble {
+            Trouble::Refused | Trouble::NotConnected => Problem::Unreachable { reason, checklist },
+            Trouble::Lost | Trouble::Unavailable => Problem::Lost { reason, checklist },
+        }
+    }
+}
+
+impl Answer {
+    /// What came with a status that is not success, as an error.
+    pub(super) fn problem(&self) -> Problem {
+        let body = match serde_json::from_slice(&self.body) {
+            Ok(error) => ErrorAnswer::Parsed(error),
+            Err(_) => ErrorAnswer::Foreign(Excerpt::of(&self.body)),
+        };
+        Problem::Status { status: self.status, body }
+    }
+}
+
+/// Whether a status says that trying again may help. 500 does not: it is a bug or a broken request.
+fn is_unavailable(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
+}
+
+/// What to make of an attempt that failed below HTTP.
+fn setback(error: reqwest::Error) -> Setback {
+    let causes = causes(&error);
+    let io = causes.iter().find_map(|cause| cause.downcast_ref::<io::Error>());
+    // The innermost cause is what the system said; the layers above only add their names.
+    let innermost = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
+    let words = io.map_or(innermost, reason);
+    if !error.is_connect() {
+        return Setback::Trouble(Trouble::Lost, words);
+    }
+    if error.is_timeout() {
+        return Setback::Trouble(Trouble::NotConnected, "no answer to the attempt to connect".to_owned());
+    }
+    match io.map(io::Error::kind) {
+        Some(io::ErrorKind::ConnectionRefused) => Setback::Trouble(Trouble::Refused, words),
+        _ => Setback::Trouble(Trouble::NotConnected, words),
+    }
+}
+
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> Vec<&'e (dyn Error + 'static)> {
+    let mut causes = Vec::new();
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        causes.push(cause);
+        next = cause.source();
+    }
+    causes
+}
+
+/// A measured time as a person would say it.
+fn rounded(duration: Duration) -> Duration {
+    if duration < Duration::from_secs(1) {
+        Duration::from_millis(duration.as_millis().try_into().unwrap_or(u64::MAX))
+    } else {
+        Duration::from_millis((duration.as_millis() / 100 * 100).try_into().unwrap_or(u64::MAX))
+    }
+}

@@ -1,0 +1,36 @@
+//! One look at a coordinator and its database.
+//!
+//! What comes out is a report whose parts may each be missing, with the reason: an older coordinator offers less, a
+//! database may be out of reach, and what cannot be read must not hide what can. Tables and JSON are both made from the
+//! same report, so they cannot disagree.
+//!
+//! ```text
+//!   client (task, info) ──┐
+//!                         ├──> Status ──> render, JSON
+//!   database (names, ..) ─┘
+//! ```
+
+pub mod activation;
+pub mod database;
+pub mod recovery;
+pub mod status;
+pub mod task;
+
+/// A part of a report that may be missing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part<T> {
+    /// It is there.
+    Present(T),
+    /// It is not, for this reason, in words for people.
+    Missing(String),
+}
+
+impl<T> Part<T> {
+    /// The part, if it is there.
+    pub fn as_option(&self) -> Option<&T> {
+        match self {
+            Self::Present(value) => Some(value),
+            Self::Missing(_) => None,
+        }
+    }
+}

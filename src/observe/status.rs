@@ -1,0 +1,173 @@
+//! The main view: one coordinator, its saga recovery, and what its database adds.
+
+use super::Part;
+use super::database::SagaNames;
+use super::recovery::{Recovery, Trouble};
+use crate::client::error::CallError;
+use crate::client::{Client, FetchedTask};
+use crate::wire::bgtasks::SAGA_RECOVERY;
+use crate::wire::ids::SecId;
+use crate::wire::info::Info;
+use crate::wire::time::Time;
+use serde::Serialize;
+use std::time::Duration;
+
+/// Longest wait for `GET /info` beside the task: it is the smaller half of the answer.
+const INFO_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the API says, before anything else is asked.
+#[derive(Clone, Debug)]
+pub struct ApiPart {
+    /// The task `saga_recovery`.
+    pub task: FetchedTask,
+    /// Who the coordinator is.
+    pub info: Part<Info>,
+}
+
+/// Recovery at a glance.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Status {
+    /// Who was asked.
+    pub coordinator: Coordinator,
+    /// Its saga recovery.
+    #[serde(flatten)]
+    pub recovery: Recovery,
+    /// Sagas that failed of late: not asked for yet.
+    pub failed_sagas: (),
+    /// Sagas by name and state: not asked for yet.
+    pub sagas: (),
+    /// What is missing or odd, and why.
+    pub notes: Vec<String>,
+}
+
+/// A coordinator, as far as it says who it is. Only `url` is always known.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Coordinator {
+    /// Its internal API.
+    pub url: String,
+    /// Its id as a SEC.
+    pub sec_id: Option<SecId>,
+    /// Version of its program.
+    pub version: Option<String>,
+    /// Its process id.
+    pub pid: Option<u32>,
+    /// When its process started.
+    pub time_started: Option<Time>,
+    /// How long ago that was, by our clock.
+    pub uptime_secs: Option<u64>,
+    /// Kind of its database.
+    pub store: Option<String>,
+    /// Where its database is.
+    pub db_url: Option<String>,
+    /// Base URL of its external API.
+    pub external_url: Option<String>,
+    /// It answers.
+    pub healthy: Option<bool>,
+    /// It accepts sagas.
+    pub ready: Option<bool>,
+    /// A pass is complete, and the last one left nothing behind that could not be recovered.
+    pub recovered: Option<bool>,
+    /// Sagas in flight there that recovery took up.
+    pub sagas_recovering: Option<u64>,
+    /// All sagas in flight there.
+    pub sagas_in_flight: Option<u64>,
+}
+
+/// What must be had before there is a status at all.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// The coordinator did not answer as it should.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The coordinator has no task that recovers sagas.
+    #[error("the coordinator at {url} has no background task {SAGA_RECOVERY:?}")]
+    NoRecoveryTask {
+        /// Who was asked.
+        url: String,
+    },
+}
+
+/// Asks the coordinator. Only the task must be had; who the coordinator is may remain open.
+pub async fn ask_api(client: &Client) -> Result<ApiPart, StatusError> {
+    let info = async {
+        // Bounded, and without an error of its own: an older coordinator has no such operation.
+        Ok(match client.with_at_most(INFO_PATIENCE).fetch_info().await {
+            Ok(Some(info)) => Part::Present(info),
+            Ok(None) => {
+                Part::Missing("the coordinator does not say who it is (it has no GET /info)".to_owned())
+            }
+            Err(error) => Part::Missing(format!("the coordinator did not say who it is: {}", error.problem)),
+        })
+    };
+    let (task, info) = tokio::try_join!(client.fetch_task(SAGA_RECOVERY), info)?;
+    match task {
+        Some(task) => Ok(ApiPart { task, info }),
+        None => Err(StatusError::NoRecoveryTask { url: client.base().to_string() }),
+    }
+}
+
+impl Status {
+    /// Puts a status together from what the API says.
+    pub fn new(url: String, task: &FetchedTask, info: &Part<Info>, now: Time) -> Self {
+        let mut notes = Vec::new();
+        let coordinator = match info {
+            Part::Present(info) => Coordinator::of(url, info, now),
+            Part::Missing(reason) => {
+                notes.push(reason.clone());
+                Coordinator { url, ..Coordinator::default() }
+            }
+        };
+        let recovery = Recovery::new(task);
+        notes.extend(recovery.trouble.as_ref().map(Trouble::in_words));
+        if recovery.since_start.is_some() && recovery.recent_passes.is_none() {
+            notes.push("the coordinator keeps no history of passes".to_owned());
+        }
+        Self { coordinator, recovery, failed_sagas: (), sagas: (), notes }
+    }
+
+    /// Adds what the database knows of the recovered sagas, or why it is not known.
+    pub fn add_names(&mut self, names: Part<SagaNames>) {
+        match names {
+            Part::Present(names) => self.recovery.add_names(&names),
+            Part::Missing(reason) => {
+                self.notes.push(format!("what became of the recovered sagas is not known: {reason}"));
+            }
+        }
+    }
+}
+
+impl Coordinator {
+    fn of(url: String, info: &Info, now: Time) -> Self {
+        let Info {
+            sec_id,
+            version,
+            pid,
+            time_started,
+            store,
+            db_url,
+            internal_url: _, // its own idea of `url`, which may be wrong from where we are
+            external_url,
+            healthy,
+            ready,
+            recovered,
+            sagas_recovering,
+            sagas_in_flight,
+        } = info;
+        Self {
+            url,
+            sec_id: Some(*sec_id),
+            version: Some(version.clone()),
+            pid: Some(*pid),
+            time_started: Some(*time_started),
+            uptime_secs: u64::try_from(now.signed_duration_since(*time_started).num_seconds()).ok(),
+            store: Some(store.clone()),
+            db_url: Some(db_url.clone()),
+            external_url: Some(external_url.clone()),
+            healthy: Some(*healthy),
+            ready: Some(*ready),
+            recovered: Some(*recovered),
+            sagas_recovering: Some(*sagas_recovering),
+            sagas_in_flight: Some(*sagas_in_flight),
+        }
+    }
+}

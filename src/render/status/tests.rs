@@ -1,0 +1,386 @@
+//! Pictures of `status`. Every number in a value differs from every other, so a number under a wrong label shows.
+
+use super::*;
+use crate::client::FetchedTask;
+use crate::observe::Part;
+use crate::render::style::Paint;
+use crate::wire::info::Info;
+use serde_json::{Value, json};
+
+const NOW: &str = "2026-11-02T09:16:06.640112Z";
+
+fn info() -> Info {
+    Info {
+        sec_id: "65a11c18-7f59-41ac-b9e7-680627f99600".parse().unwrap(),
+        version: "0.1.0".to_owned(),
+        pid: 4711,
+        time_started: "2026-11-02T07:05:22Z".parse().unwrap(),
+        store: "sqlite".to_owned(),
+        db_url: "sqlite:/var/lib/sagactl/sagactl.db".to_owned(),
+        internal_url: "http://127.0.0.1:12221".to_owned(),
+        external_url: "http://127.0.0.1:12220".to_owned(),
+        healthy: true,
+        ready: true,
+        recovered: false,
+        sagas_recovering: 17,
+        sagas_in_flight: 29,
+    }
+}
+
+fn report() -> Value {
+    let id = |last: u32| format!("0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a{last:04}");
+    json!({
+        "recent_recoveries": [
+            {"time": "2026-11-02T09:15:22.701Z", "saga_id": id(1)},
+            {"time": "2026-11-02T09:15:22.709Z", "saga_id": id(2), "name": "project-create\u{1b}[31m"}],
+        "recent_failures": [
+            {"time": "2026-11-02T09:15:22.718Z", "saga_id": id(9), "kind": "permanent",
+             "current_sec": "65a11c18-7f59-41ac-b9e7-680627f99600",
+             "message": "Internal Error: failed to resume saga: deserialize failed: expected value"},
+            {"time": "2026-11-02T09:15:22.719Z", "saga_id": id(8), "message": "no connection"}],
+        "last_pass": {"Success": {"nfound": 15, "nrecovered": 4, "nfailed": 5, "nskipped": 6, "nremoved": 8}},
+        "ntotal_recovered": 11, "ntotal_failures": 12, "ntotal_started": 1300, "ntotal_finished": 14,
+        "ntotal_sec_errors_missing": 2, "ntotal_sec_errors_bad_state": 3,
+        "recent_passes": [
+            {"iteration": 6, "reason": "timeout", "time_started": "2026-11-02T09:05:22.5Z", "duration_ms": 30001.25,
+             "result": {"Failed": {"message": "listing sagas: no connection to the database, and more words"}}},
+            {"iteration": 7, "reason": "signaled", "time_started": "2026-11-02T09:15:22.640112Z", "duration_ms": 81.417,
+             "result": {"Success": {"nfound": 15, "nrecovered": 4, "nfailed": 5, "nskipped": 6, "nremoved": 8}}}]
+    })
+}
+
+fn task(current: Value, details: Value) -> FetchedTask {
+    let raw = json!({
+        "name": "saga_recovery", "description": "resumes sagas", "period": {"secs": 600, "nanos": 0},
+        "current": current,
+        "last": {"last_result": "completed", "details": {
+            "iteration": 7, "start_time": "2026-11-02T09:15:22.640112Z", "reason": "signaled",
+            "elapsed": {"secs": 0, "nanos": 81_417_000}, "details": details}}
+    });
+    FetchedTask { task: serde_json::from_value(raw.clone()).unwrap(), raw }
+}
+
+fn idle() -> Value {
+    json!({"current_status": "idle"})
+}
+
+fn status(task: &FetchedTask, info: &Part<Info>) -> Status {
+    Status::new("http://127.0.0.1:12221".to_owned(), task, info, NOW.parse().unwrap())
+}
+
+fn picture(status: &Status, look: impl FnOnce(Look) -> Look, limit: Limit) -> String {
+    let mut out = Vec::new();
+    render_status(&mut out, &look(Look::plain(NOW.parse().unwrap())), status, limit).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn everything_at_once() {
+    let running = json!({"current_status": "running",
+        "details": {"start_time": "2026-11-02T09:16:06.118Z", "reason": "dependency", "iteration": 9}});
+    let status = status(&task(running, report()), &Part::Present(info()));
+    insta::assert_snapshot!(picture(&status, |look| look, Limit::None), @r#"
+    coordinator: SEC 65a11c18-7f59-41ac-b9e7-680627f99600 at http://127.0.0.1:12221, version 0.1.0, pid 4711, up 2h 10m
+      store: sqlite:/var/lib/sagactl/sagactl.db
+      state: healthy, ready, NOT recovered (17 sagas of its first pass not at rest yet); 29 sagas in flight
+
+    task: "saga_recovery"
+      configured period: every 10m
+      currently executing: iter 9, triggered by a dependent task completing
+        started at 2026-11-02T09:16:06.118Z, running for 522ms
+      last completed activation: iter 7, triggered by an explicit signal
+        started at 2026-11-02T09:15:22.640Z (44s ago) and ran for 81ms
+        since coordinator started:
+            sagas recovered:           11
+            sagas recovery errors:     12
+            sagas observed started:  1300
+            sagas inferred finished:   14
+            missing from SEC:           2
+            bad state in SEC:           3
+        last pass:
+            found sagas:  15 (in-progress, assigned to this coordinator)
+            recovered:     4 (successfully)
+            failed:        5
+            skipped:       6 (already running)
+            removed:       8 (newly finished)
+        recent passes (2):
+          ITER  TRIGGER  START                        TOOK  FOUND  RECOVERED  FAILED  SKIPPED  REMOVED  RESULT
+             7  signal   2026-11-02T09:15:22.640Z     81ms     15          4       5        6        8  completed
+             6  timer    2026-11-02T09:05:22.500Z  30s 1ms      -          -       -        -        -  FAILED: listing sagas: no connection to the database, and more words
+        recently recovered sagas (2):
+          TIME                      SAGA_ID                               NAME                    STATE_NOW
+          2026-11-02T09:15:22.709Z  0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0002  project-create\x1b[31m  ?
+          2026-11-02T09:15:22.701Z  0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0001  ?                       ?
+        recent sagas recovery failures (2):
+          TIME                      SAGA_ID                               KIND       MESSAGE
+          2026-11-02T09:15:22.719Z  0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0008  ?          no connection
+          2026-11-02T09:15:22.718Z  0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0009  permanent  Internal Error: failed to resume saga: deserialize failed: expected value
+    "#);
+}
+
+#[test]
+fn a_narrow_terminal_with_relative_times_and_few_rows() {
+    let status = status(&task(idle(), report()), &Part::Present(info()));
+    let look = |look| Look { width: Some(80), times: crate::render::TimeStyle::Relative, ..look };
+    insta::assert_snapshot!(picture(&status, look, Limit::Rows(1)), @r#"
+    coordinator: SEC 65a11c18-7f59-41ac-b9e7-680627f99600 at http://127.0.0.1:12221, version 0.1.0, pid 4711, up 2h 10m
+      store: sqlite:/var/lib/sagactl/sagactl.db
+      state: healthy, ready, NOT recovered (17 sagas of its first pass not at rest yet); 29 sagas in flight
+
+    task: "saga_recovery"
+      configured period: every 10m
+      currently executing: no
+      last completed activation: iter 7, triggered by an explicit signal
+        started at 2026-11-02T09:15:22.640Z (44s ago) and ran for 81ms
+        since coordinator started:
+            sagas recovered:           11
+            sagas recovery errors:     12
+            sagas observed started:  1300
+            sagas inferred finished:   14
+            missing from SEC:           2
+            bad state in SEC:           3
+        last pass:
+            found sagas:  15 (in-progress, assigned to this coordinator)
+            recovered:     4 (successfully)
+            failed:        5
+            skipped:       6 (already running)
+            removed:       8 (newly finished)
+        recent passes (newest 1 of 2; --limit shows more):
+          ITER  TRIGGER  START    TOOK  FOUND  RECOVERED  FAILED  SKIPPED  REMOVED  RESULT
+             7  signal   44s ago  81ms     15          4       5        6        8  completed
+        recently recovered sagas (newest 1 of 2; --limit shows more):
+          TIME     SAGA_ID                               NAME              STATE_NOW
+          43s ago  0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0002  project-create\…  ?
+        recent sagas recovery failures (newest 1 of 2; --limit shows more):
+          TIME     SAGA_ID                               KIND  MESSAGE
+          43s ago  0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0008  ?     no connection
+    "#);
+}
+
+#[test]
+fn a_nexus_of_2024_offers_less_and_says_so() {
+    let mut old = report();
+    let fields = old.as_object_mut().unwrap();
+    fields.remove("recent_passes");
+    fields.insert("recent_recoveries".to_owned(), json!([]));
+    fields.insert("recent_failures".to_owned(), json!([]));
+    let missing = Part::Missing("the coordinator does not say who it is (it has no GET /info)".to_owned());
+    insta::assert_snapshot!(picture(&status(&task(idle(), old), &missing), |look| look, Limit::Rows(10)), @r#"
+    coordinator: at http://127.0.0.1:12221
+
+    task: "saga_recovery"
+      configured period: every 10m
+      currently executing: no
+      last completed activation: iter 7, triggered by an explicit signal
+        started at 2026-11-02T09:15:22.640Z (44s ago) and ran for 81ms
+        since coordinator started:
+            sagas recovered:           11
+            sagas recovery errors:     12
+            sagas observed started:  1300
+            sagas inferred finished:   14
+            missing from SEC:           2
+            bad state in SEC:           3
+        last pass:
+            found sagas:  15 (in-progress, assigned to this coordinator)
+            recovered:     4 (successfully)
+            failed:        5
+            skipped:       6 (already running)
+            removed:       8 (newly finished)
+        no recovered sagas
+        no saga recovery failures
+    note: the coordinator does not say who it is (it has no GET /info)
+    note: the coordinator keeps no history of passes
+    "#);
+}
+
+#[test]
+fn a_failed_pass_and_a_pass_that_never_was() {
+    let with = |last_pass: Value| {
+        let mut report = report();
+        report["last_pass"] = last_pass;
+        for list in ["recent_recoveries", "recent_failures", "recent_passes"] {
+            report[list] = json!([]);
+        }
+        let status = status(&task(idle(), report), &Part::Present(info()));
+        let picture = picture(&status, |look| look, Limit::None);
+        picture.lines().skip_while(|line| !line.contains("bad state")).skip(1).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(with(json!({"Failed": {"message": "no\ndatabase"}})), @r#"
+    last pass FAILED: no\ndatabase
+    no passes yet
+    no recovered sagas
+    no saga recovery failures
+    "#);
+    insta::assert_snapshot!(with(json!("NeverStarted")), @"
+    never run
+    no passes yet
+    no recovered sagas
+    no saga recovery failures
+    ");
+}
+
+#[test]
+fn a_task_that_never_completed() {
+    let mut never = task(idle(), json!(null));
+    never.task.last = crate::wire::bgtasks::LastResult::NeverCompleted;
+    insta::assert_snapshot!(picture(&status(&never, &Part::Present(info())), |look| look, Limit::None), @r#"
+    coordinator: SEC 65a11c18-7f59-41ac-b9e7-680627f99600 at http://127.0.0.1:12221, version 0.1.0, pid 4711, up 2h 10m
+      store: sqlite:/var/lib/sagactl/sagactl.db
+      state: healthy, ready, NOT recovered (17 sagas of its first pass not at rest yet); 29 sagas in flight
+
+    task: "saga_recovery"
+      configured period: every 10m
+      currently executing: no
+      last completed activation: never
+    "#);
+}
+
+#[test]
+fn what_cannot_be_read_is_shown_as_it_came() {
+    let error = status(&task(idle(), json!({"error": "no \u{1b}[2Jdatabase"})), &Part::Present(info()));
+    insta::assert_snapshot!(picture(&error, |look| look, Limit::None), @r#"
+    coordinator: SEC 65a11c18-7f59-41ac-b9e7-680627f99600 at http://127.0.0.1:12221, version 0.1.0, pid 4711, up 2h 10m
+      store: sqlite:/var/lib/sagactl/sagactl.db
+      state: healthy, ready, NOT recovered (17 sagas of its first pass not at rest yet); 29 sagas in flight
+
+    task: "saga_recovery"
+      configured period: every 10m
+      currently executing: no
+      last completed activation: iter 7, triggered by an explicit signal
+        started at 2026-11-02T09:15:22.640Z (44s ago) and ran for 81ms
+        last activation FAILED: no \x1b[2Jdatabase
+    "#);
+    let strange = status(&task(idle(), json!({"passes": [3, "\u{9b}"]})), &Part::Present(info()));
+    insta::assert_snapshot!(picture(&strange, |look| look, Limit::None), @r#"
+    coordinator: SEC 65a11c18-7f59-41ac-b9e7-680627f99600 at http://127.0.0.1:12221, version 0.1.0, pid 4711, up 2h 10m
+      store: sqlite:/var/lib/sagactl/sagactl.db
+      state: healthy, ready, NOT recovered (17 sagas of its first pass not at rest yet); 29 sagas in flight
+
+    task: "saga_recovery"
+      configured period: every 10m
+      currently executing: no
+      last completed activation: iter 7, triggered by an explicit signal
+        started at 2026-11-02T09:15:22.640Z (44s ago) and ran for 81ms
+        details:
+            {
+              "passes": [
+                3,
+                "\u{9b}"
+              ]
+            }
+    note: the recovery report is of a shape that this version does not know: it has no field "last_pass"
+    "#);
+}
+
+#[test]
+fn colours_are_extra() {
+    let status = status(&task(idle(), report()), &Part::Present(info()));
+    let plain = picture(&status, |look| look, Limit::None);
+    let painted = picture(&status, |look| Look { paint: Paint::On, ..look }, Limit::None);
+    let mut stripped = painted.clone();
+    for style in [Style::Heading, Style::Good, Style::Warning, Style::Failed, Style::Faint] {
+        let (on, off) = style.codes();
+        stripped = stripped.replace(on, "").replace(off, "");
+    }
+    let trim = |text: &str| text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+    assert_eq!(trim(&stripped), trim(&plain));
+    assert!(painted.len() > plain.len() + 100);
+}
+
+#[test]
+fn json_has_the_documented_fields() {
+    let mut status = status(&task(idle(), report()), &Part::Present(info()));
+    status.recovery.recovery_failures.as_mut().unwrap().truncate(1);
+    status.recovery.recent_passes.as_mut().unwrap().truncate(1);
+    status.recovery.recent_recoveries.as_mut().unwrap().truncate(1);
+    let mut value = serde_json::to_value(&status).unwrap();
+    assert_eq!(value["details"], report(), "the details are kept as they came");
+    value["details"] = json!("…");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&value).unwrap(), @r#"
+    {
+      "coordinator": {
+        "db_url": "sqlite:/var/lib/sagactl/sagactl.db",
+        "external_url": "http://127.0.0.1:12220",
+        "healthy": true,
+        "pid": 4711,
+        "ready": true,
+        "recovered": false,
+        "recovering": 17,
+        "sagas_in_flight": 29,
+        "sec_id": "65a11c18-7f59-41ac-b9e7-680627f99600",
+        "store": "sqlite",
+        "time_started": "2026-11-02T07:05:22Z",
+        "uptime_secs": 7844,
+        "url": "http://127.0.0.1:12221",
+        "version": "0.1.0"
+      },
+      "details": "…",
+      "failed_sagas": null,
+      "last_pass": {
+        "failed": 5,
+        "found": 15,
+        "message": null,
+        "recovered": 4,
+        "removed": 8,
+        "result": "completed",
+        "skipped": 6
+      },
+      "notes": [],
+      "recent_passes": [
+        {
+          "duration_ms": 81.417,
+          "failed": 5,
+          "found": 15,
+          "iteration": 7,
+          "message": null,
+          "reason": "signaled",
+          "recovered": 4,
+          "removed": 8,
+          "result": "completed",
+          "skipped": 6,
+          "time_started": "2026-11-02T09:15:22.640112Z"
+        }
+      ],
+      "recent_recoveries": [
+        {
+          "current_sec": null,
+          "name": "project-create\u001b[31m",
+          "saga_id": "0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0002",
+          "state": null,
+          "time": "2026-11-02T09:15:22.709Z"
+        }
+      ],
+      "recovery_failures": [
+        {
+          "current_sec": null,
+          "kind": null,
+          "message": "no connection",
+          "saga_id": "0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0008",
+          "time": "2026-11-02T09:15:22.719Z"
+        }
+      ],
+      "sagas": null,
+      "since_start": {
+        "bad_state_in_sec": 3,
+        "inferred_finished": 14,
+        "missing_from_sec": 2,
+        "observed_started": 1300,
+        "recovered": 11,
+        "recovery_errors": 12
+      },
+      "task": {
+        "current": null,
+        "description": "resumes sagas",
+        "error": null,
+        "last": {
+          "elapsed_ms": 81.417,
+          "iteration": 7,
+          "reason": "signaled",
+          "start_time": "2026-11-02T09:15:22.640112Z"
+        },
+        "name": "saga_recovery",
+        "period_secs": 600
+      }
+    }
+    "#);
+}
