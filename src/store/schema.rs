@@ -23,8 +23,10 @@ pub struct Migration {
 }
 
 /// All migrations, oldest first.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "sagas, their logs and owners", sqlite: SAGAS_SQLITE }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "sagas, their logs and owners", sqlite: SAGAS_SQLITE },
+    Migration { version: 2, name: "the external API's objects", sqlite: super::domain::schema::SQLITE },
+];
 
 /// The version that this program reads and writes.
 pub const CURRENT_VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].version;

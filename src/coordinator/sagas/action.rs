@@ -54,16 +54,28 @@ impl Inputs<'_> {
 }
 
 /// A uuid that belongs to `saga` and `what` for ever.
+///
+/// It begins with the first 48 bits of the saga's id, which are its time of creation. So rows made one after another are
+/// neighbours in every index, which random keys would not be, and those of one saga share their pages.
 pub fn derive_uuid(saga: SagaId, what: &str) -> uuid::Uuid {
-    uuid::Uuid::new_v5(&saga.as_uuid(), what.as_bytes())
+    let saga = saga.as_uuid();
+    let mut bytes = *uuid::Uuid::new_v5(&saga, what.as_bytes()).as_bytes();
+    bytes[..6].copy_from_slice(&saga.as_bytes()[..6]);
+    // Version 8: neither the time's nor the hash's own version would be true of the whole.
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
 /// What an effect does: statements that are applied together or not at all, and the node's output.
 pub struct Effect {
     statements: Vec<Statement>,
     output: serde_json::Value,
-    refusal: Option<Box<dyn FnOnce(&Refusal) -> ActionFailure + Send>>,
+    refusal: Option<Explain>,
+    /// Whether a refusal is so likely an answer that it is waited for even where nothing else is.
+    awaited: bool,
 }
+
+/// What a refusal means for the action.
+type Explain = Box<dyn FnOnce(&Refusal) -> ActionFailure + Send>;
 
 impl Effect {
     /// Statements that the database has no reason to refuse, and the output.
@@ -73,13 +85,20 @@ impl Effect {
     /// When the output cannot be written as JSON.
     pub fn new<T: Serialize>(statements: Vec<Statement>, output: T) -> Result<Self, ActionError> {
         let output = serde_json::to_value(output).map_err(ActionError::new_serialize)?;
-        Ok(Self { statements, output, refusal: None })
+        Ok(Self { statements, output, refusal: None, awaited: false })
     }
 
     /// The database may well refuse this (a name may be taken), and then the action fails with what `explain` makes of it.
     /// Such an effect is waited for even where others are not.
     pub fn or_refuse(self, explain: impl FnOnce(&Refusal) -> ActionFailure + Send + 'static) -> Self {
-        Self { refusal: Some(Box::new(explain)), ..self }
+        Self { refusal: Some(Box::new(explain)), awaited: true, ..self }
+    }
+
+    /// The database may refuse this, but hardly ever does (somebody deletes the new object's parent this very moment). Not
+    /// worth a wait: where others are not waited for, this is not either, and a refusal derails the saga's run. The run
+    /// that is then made strictly fails with what `explain` makes of it.
+    pub fn or_rarely_refuse(self, explain: impl FnOnce(&Refusal) -> ActionFailure + Send + 'static) -> Self {
+        Self { refusal: Some(Box::new(explain)), awaited: false, ..self }
     }
 }
 
@@ -123,8 +142,9 @@ impl steno::Action<Engine> for EffectAction {
     fn do_it(&self, context: ActionContext<Engine>) -> BoxFuture<'_, ActionResult> {
         caught(async move {
             let effect = (self.run)(&Inputs { context: &context })?;
-            apply(context.user_data(), effect.statements, effect.refusal).await?;
-            Ok(Arc::new(effect.output))
+            let Effect { statements, output, refusal, awaited } = effect;
+            apply(context.user_data(), statements, refusal, awaited).await?;
+            Ok(Arc::new(output))
         })
         .map(|outcome| outcome.unwrap_or_else(|panic| Err(panicked(&panic))))
         .boxed()
@@ -133,7 +153,7 @@ impl steno::Action<Engine> for EffectAction {
     fn undo_it(&self, context: ActionContext<Engine>) -> BoxFuture<'_, UndoResult> {
         caught(async move {
             let statements = (self.undo)(&Inputs { context: &context })?;
-            apply(context.user_data(), statements, None).await.map_err(anyhow::Error::new)
+            apply(context.user_data(), statements, None, false).await.map_err(anyhow::Error::new)
         })
         .map(|outcome| outcome.unwrap_or_else(|panic| Err(anyhow::anyhow!("undo action panicked: {panic}"))))
         .boxed()
@@ -148,16 +168,17 @@ impl steno::Action<Engine> for EffectAction {
 async fn apply(
     context: &SagaContext,
     statements: Vec<Statement>,
-    refusal: Option<Box<dyn FnOnce(&Refusal) -> ActionFailure + Send>>,
+    refusal: Option<Explain>,
+    awaited: bool,
 ) -> Result<(), ActionError> {
     if statements.is_empty() {
         return Ok(());
     }
     let write = Write::all(statements).in_lane(context.saga_id);
-    let until = match (context.durability, &refusal) {
+    let until = match (context.durability, awaited) {
         (Durability::Strict, _) => Until::Durable,
-        (Durability::OwnDatabase, Some(_)) => Until::Applied,
-        (Durability::OwnDatabase, None) => {
+        (Durability::OwnDatabase, true) => Until::Applied,
+        (Durability::OwnDatabase, false) => {
             context.store.write_unwaited(write);
             return Ok(());
         }

@@ -27,11 +27,29 @@
 //! refusal becomes an ordinary failure of its action.
 
 mod action;
+mod delete_parts;
 pub mod demo;
 mod failure;
+mod line;
+pub mod project_create;
+pub mod project_delete;
+mod refusals;
+#[cfg(test)]
+pub(crate) mod test_helpers;
+pub mod vpc_create;
+pub mod vpc_delete;
+pub mod vpc_firewall_rules_update;
+mod vpc_parts;
+pub mod vpc_router_create;
+pub mod vpc_router_delete;
+pub mod vpc_router_route_create;
+pub mod vpc_router_route_delete;
+pub mod vpc_subnet_create;
+pub mod vpc_subnet_delete;
 
 pub use action::{Effect, EffectFn, Inputs, StepFn, UndoEffectFn, UndoStepFn, derive_uuid, effect, step};
 pub use failure::ActionFailure;
+pub use refusals::type_names;
 
 use crate::store::SharedStore;
 use crate::store::error::Refusal;
@@ -136,6 +154,16 @@ pub trait SagaKind: Send + Sync + 'static {
     fn dag(params: &Self::Params) -> Result<steno::SagaDag, anyhow::Error>;
 }
 
+/// A kind of saga that makes something and answers what it made.
+pub trait Creates: SagaKind {
+    /// What it makes.
+    type Object;
+
+    /// What a saga of this kind with these parameters makes, or has made: the same at any time, so that an answer can be
+    /// given again long after the saga has gone from memory.
+    fn made(saga: SagaId, params: &Self::Params) -> Self::Object;
+}
+
 /// All kinds of sagas that a coordinator can run.
 pub struct SagaRegistry {
     durabilities: BTreeMap<&'static str, Durability>,
@@ -150,7 +178,19 @@ impl SagaRegistry {
 
     /// The reference coordinator's own kinds.
     pub fn reference() -> Self {
-        Self::new().with::<demo::Demo>()
+        Self::new()
+            .with::<demo::Demo>()
+            .with::<project_create::ProjectCreate>()
+            .with::<project_delete::ProjectDelete>()
+            .with::<vpc_create::VpcCreate>()
+            .with::<vpc_delete::VpcDelete>()
+            .with::<vpc_firewall_rules_update::VpcFirewallRulesUpdate>()
+            .with::<vpc_router_create::VpcRouterCreate>()
+            .with::<vpc_router_delete::VpcRouterDelete>()
+            .with::<vpc_router_route_create::VpcRouterRouteCreate>()
+            .with::<vpc_router_route_delete::VpcRouterRouteDelete>()
+            .with::<vpc_subnet_create::VpcSubnetCreate>()
+            .with::<vpc_subnet_delete::VpcSubnetDelete>()
     }
 
     /// Adds a kind. Kinds may share actions (a subsaga's, for example).
