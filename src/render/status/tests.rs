@@ -146,8 +146,8 @@ fn a_narrow_terminal_with_relative_times_and_few_rows() {
             skipped:       6 (already running)
             removed:       8 (newly finished)
         recent passes (newest 1 of 2; --limit shows more):
-          ITER  TRIGGER  START    TOOK  FOUND  RECOVERED  FAILED  SKIPPED  REMOVED  RESULT
-             7  signal   44s ago  81ms     15          4       5        6        8  completed
+          ITER  TRIGGER  START    TOOK  FOUND  RECOVERED  FAILED  SKIPPED  REMOVED
+             7  signal   44s ago  81ms     15          4       5        6        8
         recently recovered sagas (newest 1 of 2; --limit shows more):
           TIME     SAGA_ID                               NAME              STATE_NOW
           43s ago  0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0002  project-create\…  ?
