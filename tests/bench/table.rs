@@ -28,7 +28,14 @@ pub(crate) struct Table {
 
 impl Table {
     /// Adds a figure with its unit, the limit beside it (with what it is) and the budget.
-    pub(crate) fn add(&mut self, what: &str, figure: f64, unit: &str, limit: Option<(f64, &str)>, budget: Budget) {
+    pub(crate) fn add(
+        &mut self,
+        what: &str,
+        figure: f64,
+        unit: &str,
+        limit: Option<(f64, &str)>,
+        budget: Budget,
+    ) {
         let ratio = limit.map(|(limit, _)| figure / limit);
         let within = match budget {
             Budget::AtLeast(least) => ratio.map(|ratio| ratio >= least),
