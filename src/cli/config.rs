@@ -248,7 +248,7 @@ impl Settings {
                 (Some(choice), _) => choice,
                 (None, true) => ColorChoice::Never,
                 (None, false) => {
-                    sources.from_file::<Word<_>>("color")?.map_or(ColorChoice::Auto, |c| c.value.0)
+                    sources.in_file::<Word<_>>("color")?.map_or(ColorChoice::Auto, |c| c.value.0)
                 }
             },
             timeout: sources
@@ -297,10 +297,10 @@ impl Sources<'_> {
             })?;
             return Ok(Some(Chosen { value, source: Source::Variable }));
         }
-        self.from_file(key)
+        self.in_file(key)
     }
 
-    fn from_file<T>(&self, key: &str) -> Result<Option<Chosen<T>>, Failure>
+    fn in_file<T>(&self, key: &str) -> Result<Option<Chosen<T>>, Failure>
     where
         T: FromStr,
         T::Err: fmt::Display,

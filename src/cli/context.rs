@@ -5,7 +5,7 @@ use super::console::{self, Console, Size};
 use super::failure::{Failure, Kind};
 use crate::client::base_url::BaseUrl;
 use crate::client::token::Token;
-use crate::client::{Client, Config};
+use crate::client::{Client, Config, Event};
 use crate::observe::Part;
 use crate::render::style::Paint;
 use crate::render::{Look, TimeStyle, json};
@@ -161,15 +161,19 @@ impl<'c> Context<'c> {
             return Ok(client.clone());
         }
         let base = self.internal_url();
-        let tells_retries = self.settings.verbosity >= Verbosity::Info;
+        let verbosity = self.settings.verbosity;
         let client = Client::new(Config {
             base,
             token: self.token()?,
             budget: self.deadline().saturating_duration_since(Instant::now()),
             retry: self.settings.retry,
-            on_retry: Arc::new(move |notice| {
-                if tells_retries {
-                    console::log_line(notice);
+            on_event: Arc::new(move |event| {
+                let worth_telling = match event {
+                    Event::Retry(_) => Verbosity::Info,
+                    Event::Request { .. } => Verbosity::Debug,
+                };
+                if verbosity >= worth_telling {
+                    console::log_line(event);
                 }
             }),
         })

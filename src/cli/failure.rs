@@ -2,7 +2,7 @@
 //! each. `docs/exit-codes.md` says the same for people.
 
 use crate::client::base_url::BaseUrlError;
-use crate::client::error::{CallError, ErrorAnswer, Problem};
+use crate::client::error::{CallError, ErrorAnswer, Problem, Unreadable};
 use crate::client::token::TokenError;
 use http::StatusCode;
 use std::error::Error;
@@ -199,7 +199,7 @@ impl From<CallError> for Failure {
                 Self::new(Kind::Unreachable, format!("cannot reach a coordinator at {base}"))
                     .because(cause)
                     .checklist(checklist.steps.iter().map(ToString::to_string).collect())
-                    .hint("is a coordinator running there? --url names another address")
+                    .hint("`sagactl coordinator run` starts a coordinator, --url names another address")
             }
             Problem::Lost { checklist, .. } => {
                 Self::new(Kind::Unreachable, format!("no answer from the coordinator at {base}"))
@@ -226,10 +226,16 @@ impl From<CallError> for Failure {
                     None => failure,
                 }
             }
-            Problem::Unreadable(_) => {
+            Problem::Unreadable(ref unreadable) => {
+                let hint = match unreadable {
+                    Unreadable::NotJson { .. } => WRONG_PORT,
+                    Unreadable::WrongShape { .. } => {
+                        "a coordinator of another version perhaps; curl shows the whole answer"
+                    }
+                };
                 Self::new(Kind::Nonsense, format!("cannot make sense of the answer from {base}"))
                     .because(cause)
-                    .hint(WRONG_PORT)
+                    .hint(hint)
             }
             Problem::TooLarge { .. } | Problem::EndlessPages { .. } => {
                 Self::new(Kind::Nonsense, format!("cannot make sense of the answer from {base}"))
@@ -252,7 +258,7 @@ fn judge_status(status: StatusCode, body: &ErrorAnswer) -> (Kind, &'static str, 
         ),
         (StatusCode::SERVICE_UNAVAILABLE, _) => (
             Kind::Unreachable,
-            "nothing to be had just now from the coordinator at",
+            "not available just now: the coordinator at",
             Some("it may be starting, quiescing, or without its database; try again"),
         ),
         (status, _) if status.is_server_error() => (

@@ -5,9 +5,9 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Base URL of an API. Only `http`: Nexus's internal API has nothing else, and TLS roots would cost every command more
-/// time than everything else that it does.
+/// time than everything else that it does. Boxed, because it is part of errors, which should be small.
 #[derive(Clone, PartialEq, Eq)]
-pub struct BaseUrl(Url);
+pub struct BaseUrl(Box<Url>);
 
 /// Why a text is not a base URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +32,7 @@ pub enum BaseUrlError {
 impl BaseUrl {
     /// The URL of a path below this base, given part by part; each is percent-encoded as needed.
     pub fn join<'p>(&self, segments: impl IntoIterator<Item = &'p str>) -> Url {
-        let mut url = self.0.clone();
+        let mut url = Url::clone(&self.0);
         url.path_segments_mut().expect("http URLs have paths").pop_if_empty().extend(segments);
         url
     }
@@ -83,7 +83,7 @@ impl FromStr for BaseUrl {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(BaseUrlError::Rest);
         }
-        Ok(Self(url))
+        Ok(Self(Box::new(url)))
     }
 }
 

@@ -21,4 +21,4 @@ pub mod token;
 mod transport;
 
 pub use internal::{Activation, FetchedTask, ListedTask};
-pub use transport::{Client, Config, RetryNotice};
+pub use transport::{Client, Config, Event, RetryNotice};

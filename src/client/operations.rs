@@ -171,6 +171,21 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_holds_this_table() {
+        let documented = include_str!("../../docs/retries.md");
+        let rows: Vec<&str> =
+            documented.lines().filter(|line| line.contains("| GET |") || line.contains("| POST |")).collect();
+        let table: Vec<String> = Operation::ALL
+            .iter()
+            .map(|operation| {
+                let (doing, method) = (operation.doing(), operation.method());
+                format!("| {doing} | {method} | `{}` | {} |", operation.path(), operation.retry_class())
+            })
+            .collect();
+        assert_eq!(rows, table);
+    }
+
+    #[test]
     fn an_object_takes_the_place_of_the_braces() {
         let call = Call::on(Operation::CompleteDemoSaga, "a/b");
         assert_eq!(call.path_segments().collect::<Vec<_>>(), ["demo-saga", "a/b", "complete"]);

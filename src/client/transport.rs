@@ -33,8 +33,22 @@ pub struct Config {
     pub budget: Duration,
     /// Whether anything may be tried twice.
     pub retry: bool,
-    /// Told before each wait for another attempt.
-    pub on_retry: Arc<dyn Fn(&RetryNotice) + Send + Sync>,
+    /// Told what is being done.
+    pub on_event: Arc<dyn Fn(&Event) + Send + Sync>,
+}
+
+/// Something that a client does, for those who want to follow.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A request is sent.
+    Request {
+        /// What is asked.
+        call: Call,
+        /// Where.
+        url: String,
+    },
+    /// Another attempt is going to be made.
+    Retry(RetryNotice),
 }
 
 /// Another attempt is going to be made.
@@ -48,6 +62,15 @@ pub struct RetryNotice {
     pub delay: Duration,
     /// Because of this.
     pub reason: String,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request { call, url } => write!(f, "{call}: {} {url}", call.operation.method()),
+            Self::Retry(notice) => notice.fmt(f),
+        }
+    }
 }
 
 impl fmt::Display for RetryNotice {
@@ -173,6 +196,7 @@ impl Client {
         json: Option<Vec<u8>>,
     ) -> Result<Answer, Setback> {
         let url = self.config.base.join(call.path_segments());
+        (self.config.on_event)(&Event::Request { call: call.clone(), url: url.to_string() });
         let mut request = self.http.request(call.operation.method(), url);
         if !query.is_empty() {
             request = request.query(query);
@@ -205,7 +229,8 @@ impl Client {
         if Instant::now() + delay >= self.deadline {
             return false;
         }
-        (self.config.on_retry)(&RetryNotice { call: call.clone(), attempts, delay, reason: reason.clone() });
+        let notice = RetryNotice { call: call.clone(), attempts, delay, reason: reason.clone() };
+        (self.config.on_event)(&Event::Retry(notice));
         tokio::time::sleep(delay).await;
         true
     }

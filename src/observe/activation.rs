@@ -18,7 +18,7 @@
 //! A coordinator that restarts counts from 1 again and has forgotten the request. Its counter going back, or a task that
 //! stays idle below the awaited number, is answered by asking again too.
 
-use crate::client::error::CallError;
+use crate::client::error::{CallError, Problem};
 use crate::client::{Activation, Client, FetchedTask};
 use crate::wire::bgtasks::{BackgroundTask, CurrentStatus, LastResult};
 use crate::wire::time::{self, Time};
@@ -189,9 +189,14 @@ impl Pending {
             tokio::time::sleep(wait).await;
             wait = wait.mul_f64(1.5).min(LONGEST_WAIT);
 
-            self.task = match client.fetch_task(&self.name).await? {
-                Some(task) => task,
-                None => return Err(ActivateError::Unknown(unknown(client, &self.name).await?)),
+            self.task = match client.fetch_task(&self.name).await {
+                Ok(Some(task)) => task,
+                Ok(None) => return Err(ActivateError::Unknown(unknown(client, &self.name).await?)),
+                // The time ran out in the middle of a look. What was seen before is still worth telling.
+                Err(CallError { problem: Problem::TimedOut { .. }, .. }) => {
+                    return Ok(Waited::TimedOut { awaited: self.iteration(), task: self.task });
+                }
+                Err(error) => return Err(error.into()),
             };
             let mut verdict = judge(self.awaited, self.newest_seen, &self.task.task);
             self.newest_seen = newest_iteration(&self.task.task);

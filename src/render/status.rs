@@ -73,7 +73,9 @@ fn render_coordinator(out: &mut dyn Write, look: &Look, coordinator: &Coordinato
     say(ready, "ready", "NOT ready (accepts no sagas)");
     say(recovered, "recovered", "NOT recovered");
     let in_flight = match (sagas_in_flight, sagas_recovering) {
-        (Some(all), Some(recovering)) => format!("; {all} sagas in flight, {recovering} of them taken up by recovery"),
+        (Some(all), Some(recovering)) => {
+            format!("; {all} sagas in flight, {recovering} of them taken up by recovery")
+        }
         (Some(all), None) => format!("; {all} sagas in flight"),
         (None, _) => String::new(),
     };

@@ -157,7 +157,8 @@ const TABLE_INDENT: usize = 6;
 pub fn render_tables(out: &mut dyn Write, look: &Look, recovery: &Recovery, limit: Limit) -> io::Result<()> {
     if let Some(passes) = &recovery.recent_passes {
         // Nearly always every pass completed, and then room is worth more than a column that says so.
-        let all_completed = passes.iter().all(|pass| pass.end.result == PassResult::Completed);
+        let shown = &passes[..limit.of(passes.len())];
+        let all_completed = shown.iter().all(|pass| pass.end.result == PassResult::Completed);
         let columns = if all_completed { &PASS_COLUMNS[..PASS_COLUMNS.len() - 1] } else { &PASS_COLUMNS };
         let section = Section { title: "recent passes", empty: "no passes yet", columns };
         section.render(out, look, limit, passes, |pass| {

@@ -140,8 +140,8 @@ pub fn record_event(owner: Ownership, event: Event) -> Write {
     Write::one(
         Statement::new(
             "INSERT INTO saga_node_event (saga_id, node_id, event_type, data, event_time, creator) \
-             SELECT $1, $2, $3, $4, $5, $6 \
-             WHERE EXISTS (SELECT 1 FROM saga WHERE id = $1 AND current_sec = $6 AND adopt_generation = $7) \
+             VALUES ($1, $2, $3, $4, $5, \
+             (SELECT current_sec FROM saga WHERE id = $1 AND current_sec = $6 AND adopt_generation = $7)) \
              ON CONFLICT (saga_id, node_id, event_type) DO UPDATE SET creator = saga_node_event.creator \
              WHERE saga_node_event.data IS NOT DISTINCT FROM excluded.data",
             vec![
@@ -154,7 +154,7 @@ pub fn record_event(owner: Ownership, event: Event) -> Write {
                 Value::Int(owner.generation),
             ],
         )
-        .changing_one(NOT_OURS),
+        .inserting_one_found(NOT_OURS),
     )
     .in_lane(lane)
 }

@@ -82,9 +82,14 @@ value_from_id!(SagaId, SecId, ProjectId, VpcId, SubnetId, RouterId, RouteId, Fir
 pub enum Expect {
     /// Any number.
     Any,
-    /// Exactly one; another number refuses the whole write with [`Rule::RowCount`](super::error::Rule::RowCount), and the
-    /// text says what that means (`"the saga is no longer ours"`).
+    /// Exactly one; none refuses the whole write with [`Rule::RowCount`](super::error::Rule::RowCount), and the text says
+    /// what that means (`"the saga is no longer ours"`). It is for statements that name a whole key, so that they cannot
+    /// change more than one. Backends rely on it and treat one that does as what it is, a bug, by their fatal handler.
     One(&'static str),
+    /// The same for an INSERT that looks up whether it may: a column that must not be NULL is given by a subquery, and
+    /// if that finds nothing, the refusal means what no row means. `INSERT … SELECT … WHERE EXISTS` would say it more
+    /// plainly, but SQLite prepares itself to undo such a statement half-way, which makes it a quarter dearer.
+    OneFound(&'static str),
 }
 
 /// One SQL statement with its parameters.
@@ -107,6 +112,12 @@ impl Statement {
     /// The same, but it must change exactly one row; `otherwise` says what it means if it does not.
     pub fn changing_one(self, otherwise: &'static str) -> Self {
         Self { expect: Expect::One(otherwise), ..self }
+    }
+
+    /// The same, but it must insert one row with what its subquery finds; `otherwise` says what it means if that is
+    /// nothing. See [`Expect::OneFound`].
+    pub fn inserting_one_found(self, otherwise: &'static str) -> Self {
+        Self { expect: Expect::OneFound(otherwise), ..self }
     }
 }
 

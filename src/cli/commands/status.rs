@@ -135,10 +135,10 @@ fn picture(ctx: &Context<'_>, limit: Limit, watched: &Watched, now: Time) -> Res
     let mut text = Vec::new();
     if let Some((since, reason)) = &watched.lost {
         let age = match &watched.last {
-            Some((time, _)) => format!("; what follows is {} old", elapsed(*time, now)),
+            Some((time, _)) => format!(" (what follows is {} old)", elapsed(*time, now)),
             None => String::new(),
         };
-        let line = format!("no answer for {}: {}{age}", elapsed(*since, now), escape(reason));
+        let line = format!("no answer for {}{age}: {}", elapsed(*since, now), escape(reason));
         text.extend_from_slice(look.paint.apply(Style::Failed, line).as_bytes());
         text.extend_from_slice(b"\n\n");
     }

@@ -82,7 +82,7 @@ fn everything_at_once() {
     insta::assert_snapshot!(picture(&status, |look| look, Limit::None), @r#"
     coordinator: SEC 65a11c18-7f59-41ac-b9e7-680627f99600 at http://127.0.0.1:12221, version 0.1.0, pid 4711, up 2h 10m
       store: sqlite:/var/lib/sagactl/sagactl.db
-      state: healthy, ready, NOT recovered (17 sagas of its first pass not at rest yet); 29 sagas in flight
+      state: healthy, ready, NOT recovered; 29 sagas in flight, 17 of them taken up by recovery
 
     task: "saga_recovery"
       configured period: every 10m
@@ -125,7 +125,7 @@ fn a_narrow_terminal_with_relative_times_and_few_rows() {
     insta::assert_snapshot!(picture(&status, look, Limit::Rows(1)), @r#"
     coordinator: SEC 65a11c18-7f59-41ac-b9e7-680627f99600 at http://127.0.0.1:12221, version 0.1.0, pid 4711, up 2h 10m
       store: sqlite:/var/lib/sagactl/sagactl.db
-      state: healthy, ready, NOT recovered (17 sagas of its first pass not at rest yet); 29 sagas in flight
+      state: healthy, ready, NOT recovered; 29 sagas in flight, 17 of them taken up by recovery
 
     task: "saga_recovery"
       configured period: every 10m
@@ -146,8 +146,8 @@ fn a_narrow_terminal_with_relative_times_and_few_rows() {
             skipped:       6 (already running)
             removed:       8 (newly finished)
         recent passes (newest 1 of 2; --limit shows more):
-          ITER  TRIGGER  START    TOOK  FOUND  RECOVERED  FAILED  SKIPPED  REMOVED  RESULT
-             7  signal   44s ago  81ms     15          4       5        6        8  completed
+          ITER  TRIGGER  START    TOOK  FOUND  RECOVERED  FAILED  SKIPPED  REMOVED
+             7  signal   44s ago  81ms     15          4       5        6        8
         recently recovered sagas (newest 1 of 2; --limit shows more):
           TIME     SAGA_ID                               NAME              STATE_NOW
           43s ago  0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0002  project-create\…  ?
@@ -226,7 +226,7 @@ fn a_task_that_never_completed() {
     insta::assert_snapshot!(picture(&status(&never, &Part::Present(info())), |look| look, Limit::None), @r#"
     coordinator: SEC 65a11c18-7f59-41ac-b9e7-680627f99600 at http://127.0.0.1:12221, version 0.1.0, pid 4711, up 2h 10m
       store: sqlite:/var/lib/sagactl/sagactl.db
-      state: healthy, ready, NOT recovered (17 sagas of its first pass not at rest yet); 29 sagas in flight
+      state: healthy, ready, NOT recovered; 29 sagas in flight, 17 of them taken up by recovery
 
     task: "saga_recovery"
       configured period: every 10m
@@ -241,7 +241,7 @@ fn what_cannot_be_read_is_shown_as_it_came() {
     insta::assert_snapshot!(picture(&error, |look| look, Limit::None), @r#"
     coordinator: SEC 65a11c18-7f59-41ac-b9e7-680627f99600 at http://127.0.0.1:12221, version 0.1.0, pid 4711, up 2h 10m
       store: sqlite:/var/lib/sagactl/sagactl.db
-      state: healthy, ready, NOT recovered (17 sagas of its first pass not at rest yet); 29 sagas in flight
+      state: healthy, ready, NOT recovered; 29 sagas in flight, 17 of them taken up by recovery
 
     task: "saga_recovery"
       configured period: every 10m
@@ -254,7 +254,7 @@ fn what_cannot_be_read_is_shown_as_it_came() {
     insta::assert_snapshot!(picture(&strange, |look| look, Limit::None), @r#"
     coordinator: SEC 65a11c18-7f59-41ac-b9e7-680627f99600 at http://127.0.0.1:12221, version 0.1.0, pid 4711, up 2h 10m
       store: sqlite:/var/lib/sagactl/sagactl.db
-      state: healthy, ready, NOT recovered (17 sagas of its first pass not at rest yet); 29 sagas in flight
+      state: healthy, ready, NOT recovered; 29 sagas in flight, 17 of them taken up by recovery
 
     task: "saga_recovery"
       configured period: every 10m
@@ -305,8 +305,8 @@ fn json_has_the_documented_fields() {
         "pid": 4711,
         "ready": true,
         "recovered": false,
-        "recovering": 17,
         "sagas_in_flight": 29,
+        "sagas_recovering": 17,
         "sec_id": "65a11c18-7f59-41ac-b9e7-680627f99600",
         "store": "sqlite",
         "time_started": "2026-11-02T07:05:22Z",

@@ -86,8 +86,8 @@ impl<'c> Session<'c> {
 
     /// Applies all of `statements` or none.
     pub(super) fn apply(&mut self, statements: &[Statement]) -> Result<Result<Applied, Refusal>, Fatal> {
-        // SQLite undoes a single statement that it refuses by itself, so only several need a savepoint. It is not free:
-        // each page that is changed under one is copied first.
+        // SQLite undoes a single statement that it refuses by itself, and one that changed too few rows changed none, so
+        // only several need a savepoint. It is not free: each page that is changed under one is copied first.
         if let [statement] = statements {
             return Ok(self.execute(statement)?.map(|rows| Applied { rows: vec![rows] }));
         }
@@ -118,7 +118,10 @@ impl<'c> Session<'c> {
         let changed = match prepared.raw_execute() {
             Ok(changed) => changed as u64,
             Err(error) => {
-                let refusal = classify(error).map_err(Fatal::writing)?;
+                let refusal = match statement.expect {
+                    Expect::OneFound(what) if is_missing_value(&error) => row_count(what),
+                    _ => classify(error).map_err(Fatal::writing)?,
+                };
                 // A trigger or a conflict clause can end the whole transaction, everybody's writes with it.
                 if self.connection.is_autocommit() {
                     return Err(Fatal::Misbehaved(format!(
@@ -130,14 +133,21 @@ impl<'c> Session<'c> {
             }
         };
         match statement.expect {
-            Expect::One(what) if changed == 0 => {
-                Ok(Err(Refusal { rule: Rule::RowCount, what: what.to_owned() }))
-            }
-            Expect::One(_) if changed > 1 => Err(Fatal::Misbehaved(format!(
+            Expect::One(what) | Expect::OneFound(what) if changed == 0 => Ok(Err(row_count(what))),
+            Expect::One(_) | Expect::OneFound(_) if changed > 1 => Err(Fatal::Misbehaved(format!(
                 "{changed} rows were changed by a statement that names one: {}",
                 statement.sql
             ))),
-            Expect::One(_) | Expect::Any => Ok(Ok(changed)),
+            Expect::One(_) | Expect::OneFound(_) | Expect::Any => Ok(Ok(changed)),
         }
     }
+}
+
+fn row_count(what: &str) -> Refusal {
+    Refusal { rule: Rule::RowCount, what: what.to_owned() }
+}
+
+fn is_missing_value(error: &Error) -> bool {
+    matches!(error, Error::SqliteFailure(failure, _)
+        if failure.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_NOTNULL)
 }

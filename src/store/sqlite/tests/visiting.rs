@@ -56,7 +56,8 @@ async fn with_events(store: &SharedStore, events: u32) -> SagaId {
 
 /// A database that nobody has open, with everything moved out of its log.
 async fn at_rest(path: &Path, events: u32) -> SagaId {
-    let running = path.with_extension("running");
+    // Somewhere else, since its files are still being closed when this is done.
+    let (_elsewhere, running) = scratch();
     let store = open(&running);
     let id = with_events(&store, events).await;
     copy_with_log(&running, path);
