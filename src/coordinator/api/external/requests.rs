@@ -230,7 +230,10 @@ mod tests {
         }
     }
 
-    fn loaded(state: CachedState, events: &[(&str, Option<&str>)]) -> LoadedSaga {
+    /// Type and data of each event.
+    type Events<'a> = &'a [(&'a str, Option<&'a str>)];
+
+    fn loaded(state: CachedState, events: Events<'_>) -> LoadedSaga {
         let params = Params {
             name: "apollo".parse().expect("a name"),
             description: String::new(),
@@ -261,7 +264,7 @@ mod tests {
         let taken = r#"{"ActionFailed":{"source_error":{"ObjectAlreadyExists":
             {"type_name":"project","object_name":"apollo"}}}}"#;
         let failed = ("failed", Some(taken));
-        let cases: [(CachedState, &[(&str, Option<&str>)], Option<u16>); 5] = [
+        let cases: [(CachedState, Events<'_>, Option<u16>); 5] = [
             (CachedState::Done, &[("started", None), ("succeeded", Some("null"))], None),
             (CachedState::Done, &[failed, ("undo_finished", None)], Some(400)),
             (CachedState::Done, &[failed, ("undo_failed", None)], Some(500)),
