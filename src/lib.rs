@@ -1,10 +1,12 @@
 //! sagactl: the operator's tool for saga coordinators, and a coordinator to use it on.
 
+pub mod blast;
 pub mod cli;
 pub mod client;
 pub mod coordinator;
 pub mod drill;
 pub mod observe;
+pub mod reconcile;
 pub mod render;
 pub mod store;
 pub mod wire;

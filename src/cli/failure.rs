@@ -24,6 +24,8 @@ pub enum Outcome {
 /// Why a command gave no answer, or not all of it; decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// The answer was given and is bad, and there is more to say about it.
+    Bad,
     /// Wrong usage, an object that does not exist, or a file that cannot be used.
     Unusable,
     /// A coordinator or database that cannot be reached, or that refused us.
@@ -65,6 +67,7 @@ pub fn exit_code(result: &CommandResult) -> u8 {
         Ok(Outcome::Bad) => 1,
         Err(failure) => match failure.kind {
             Kind::OutputClosed | Kind::Help => 0,
+            Kind::Bad => 1,
             Kind::Unusable => 2,
             Kind::Unreachable => 3,
             Kind::TimedOut => 4,
@@ -142,7 +145,7 @@ impl Failure {
             Kind::Help => return write!(stdout, "{}", self.message),
             // ^C needs no explanation, but the line of the terminal that shows `^C` wants to end.
             Kind::Interrupted => return writeln!(stderr),
-            Kind::Unusable | Kind::Unreachable | Kind::TimedOut | Kind::Nonsense => {}
+            Kind::Bad | Kind::Unusable | Kind::Unreachable | Kind::TimedOut | Kind::Nonsense => {}
         }
         if self.message.starts_with("error: ") {
             // clap brings its own head, usage and end of line.
@@ -297,6 +300,7 @@ mod tests {
         assert_eq!(exit_code(&Ok(Outcome::good_if(true))), 0);
         assert_eq!(exit_code(&Ok(Outcome::good_if(false))), 1);
         for (kind, expected) in [
+            (Kind::Bad, 1),
             (Kind::Unusable, 2),
             (Kind::Unreachable, 3),
             (Kind::TimedOut, 4),

@@ -39,6 +39,7 @@ enum Command {
     Activate(commands::activate::ActivateArgs),
     Tasks(commands::tasks::TasksArgs),
     DemoSaga(commands::demo_saga::DemoSagaArgs),
+    Blast(commands::blast::BlastArgs),
     Coordinator(commands::coordinator::CoordinatorArgs),
     Completions(commands::completions::CompletionsArgs),
 }
@@ -73,6 +74,7 @@ fn dispatch(command: Command, ctx: &mut Context<'_>) -> CommandResult {
         Command::Activate(args) => block_on(EndTheCommand, commands::activate::run(ctx, args)),
         Command::Tasks(args) => block_on(EndTheCommand, commands::tasks::run(ctx, args)),
         Command::DemoSaga(args) => block_on(EndTheCommand, commands::demo_saga::run(ctx, args)),
+        Command::Blast(args) => block_on(Interrupts::AreTheCommandsOwn, commands::blast::run(ctx, args)),
         Command::Coordinator(args) => commands::coordinator::run(ctx, args),
         Command::Completions(args) => commands::completions::run(ctx, args),
     }

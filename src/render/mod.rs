@@ -11,6 +11,7 @@
 //! - **Absent is `-`, unknown is `?`, and neither is `0`.**
 
 pub mod activate;
+pub mod blast;
 pub mod escape;
 pub mod json;
 pub mod status;

@@ -2,6 +2,7 @@
 //! ask an edge or an engine for a value, hand the value to `render`, map it to an outcome.
 
 pub mod activate;
+pub mod blast;
 pub mod completions;
 pub mod coordinator;
 pub mod demo_saga;
