@@ -2,6 +2,7 @@
 
 use super::http::{Connection, Target};
 use crate::store::Store;
+use crate::store::error::StoreError;
 use crate::store::sql::Statement;
 use ::http::{Method, StatusCode};
 use bytes::Bytes;
@@ -98,4 +99,33 @@ pub async fn from_api(target: &Target, stem: &str) -> Result<Recorded, String> {
             Some(next) => token = Some(next),
         }
     }
+}
+
+/// Names of projects beginning with `stem` that lack a part of what `project-create` makes: evidence of a saga that ended
+/// without having done everything.
+///
+/// # Errors
+///
+/// Why the database could not be asked.
+pub async fn incomplete_projects(store: &dyn Store, stem: &str) -> Result<Vec<String>, StoreError> {
+    let rows = store
+        .read(Statement::new(
+            "SELECT name FROM project WHERE name > $1 AND name < $2 AND NOT (\
+               EXISTS (SELECT 1 FROM project_quota WHERE project_quota.project_id = project.id) \
+               AND EXISTS (SELECT 1 FROM vpc \
+                 WHERE vpc.project_id = project.id AND vpc.name = 'default' AND vpc.time_ready IS NOT NULL \
+                 AND EXISTS (SELECT 1 FROM vpc_router WHERE vpc_router.id = vpc.system_router_id) \
+                 AND EXISTS (SELECT 1 FROM internet_gateway WHERE internet_gateway.vpc_id = vpc.id) \
+                 AND EXISTS (SELECT 1 FROM vpc_dns_record WHERE vpc_dns_record.vpc_id = vpc.id) \
+                 AND 3 = (SELECT count(*) FROM router_route WHERE router_route.vpc_router_id = vpc.system_router_id) \
+                 AND 3 = (SELECT count(*) FROM vpc_firewall_rule WHERE vpc_firewall_rule.vpc_id = vpc.id) \
+                 AND EXISTS (SELECT 1 FROM vpc_subnet WHERE vpc_subnet.vpc_id = vpc.id \
+                   AND EXISTS (SELECT 1 FROM subnet_gateway WHERE subnet_gateway.subnet_id = vpc_subnet.id) \
+                   AND 2 = (SELECT count(*) FROM subnet_address_pool \
+                     WHERE subnet_address_pool.subnet_id = vpc_subnet.id)))) \
+             ORDER BY name",
+            vec![stem.into(), format!("{stem}~").into()],
+        ))
+        .await?;
+    rows.iter().map(|row| row.text(0).map(str::to_owned)).collect()
 }

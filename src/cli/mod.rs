@@ -41,6 +41,7 @@ enum Command {
     DemoSaga(commands::demo_saga::DemoSagaArgs),
     Blast(commands::blast::BlastArgs),
     Coordinator(commands::coordinator::CoordinatorArgs),
+    Demo(commands::demo::DemoArgs),
     Completions(commands::completions::CompletionsArgs),
 }
 
@@ -76,6 +77,7 @@ fn dispatch(command: Command, ctx: &mut Context<'_>) -> CommandResult {
         Command::DemoSaga(args) => block_on(EndTheCommand, commands::demo_saga::run(ctx, args)),
         Command::Blast(args) => block_on(Interrupts::AreTheCommandsOwn, commands::blast::run(ctx, args)),
         Command::Coordinator(args) => commands::coordinator::run(ctx, args),
+        Command::Demo(args) => block_on(EndTheCommand, commands::demo::run(ctx, args)),
         Command::Completions(args) => commands::completions::run(ctx, args),
     }
 }

@@ -4,4 +4,5 @@
 //! starts its own in a scratch directory, on free ports and loopback only, runs for a bounded time and leaves nothing
 //! behind. Engines here return reports and emit events; who prints them is no concern of theirs.
 
+pub mod demo;
 pub mod harness;

@@ -5,6 +5,7 @@ pub mod activate;
 pub mod blast;
 pub mod completions;
 pub mod coordinator;
+pub mod demo;
 pub mod demo_saga;
 pub mod status;
 pub mod tasks;
