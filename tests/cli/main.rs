@@ -1,9 +1,12 @@
 //! The real binary against servers that behave, misbehave, or are not there: standard output, standard error and exit code.
 
 mod activate;
+mod blast;
 mod config;
 mod connection;
+mod coordinator;
 mod demo_saga;
+mod recovery;
 mod status;
 mod support;
 mod tasks;

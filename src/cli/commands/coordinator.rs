@@ -211,7 +211,10 @@ fn logger(verbosity: Verbosity) -> slog::Logger {
 fn report_panics_in_one_line(log: &slog::Logger) {
     let log = log.clone();
     std::panic::set_hook(Box::new(move |panic| {
-        let text = panic.payload_as_str().unwrap_or("(no text)");
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let text =
+            text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no text)");
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let thread = std::thread::current();
         slog::error!(log, "panic"; "thread" => thread.name().unwrap_or("?"), "at" => place, "text" => text);

@@ -1,6 +1,7 @@
 //! Runs the binary in an environment of its own: nothing of the machine's configuration reaches it, and nothing that it
 //! writes outlives the test.
 
+pub(crate) mod coordinator;
 pub(crate) mod server;
 
 use std::fmt;

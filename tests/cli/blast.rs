@@ -1,0 +1,173 @@
+//! `sagactl blast` against servers that behave, misbehave, or are not there.
+
+use crate::support::coordinator::Coordinator;
+use crate::support::server::{Reply, Server, closed_port};
+use crate::support::{TestEnv, poll_until};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::process::Stdio;
+
+fn report(stdout: &str) -> Value {
+    let report: Value = serde_json::from_str(stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"));
+    let number = |name: &str| report[name].as_u64().expect("a number");
+    assert_eq!(number("started"), number("done") + number("failed") + number("in_doubt"), "{report}");
+    report
+}
+
+fn against(server: &Server) -> TestEnv {
+    TestEnv::new().with("SAGACTL_EXTERNAL_URL", &server.url()).with("SAGACTL_URL", &server.url())
+}
+
+#[test]
+fn every_request_is_accounted_for() {
+    let env = TestEnv::new();
+    let coordinator = Coordinator::start(&env, &env.path().join("data"), &[]);
+    let run = coordinator.env().run(&[
+        "blast",
+        "--count",
+        "20",
+        "--concurrency",
+        "1",
+        "--run-id",
+        "r1",
+        "-o",
+        "json",
+    ]);
+    assert_eq!(run.code, 0, "{run}");
+    let report = report(&run.stdout);
+    assert_eq!((&report["started"], &report["done"]), (&20.into(), &20.into()));
+    assert_eq!(report["run_id"], "r1");
+    assert_eq!(report["reconciliation"]["acknowledged_recorded"], 20);
+    let count = |stem: &str| -> i64 {
+        let sql = "SELECT count(*) FROM project WHERE name LIKE ?1 || '%'";
+        coordinator.database().query_row(sql, [stem], |row| row.get(0)).expect("a count")
+    };
+    assert_eq!(count("dummy-r1-"), 20);
+    // The same run once more is made of the same names, and the server gives the first results for the same keys.
+    let run =
+        coordinator.env().run(&["blast", "--count", "20", "--concurrency", "1", "--run-id", "r1", "--quiet"]);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(count("dummy-r1-"), 20);
+    assert!(run.stdout.contains("reconciliation with the records: consistent"), "{run}");
+}
+
+#[test]
+fn an_acknowledged_project_that_is_gone_is_lost_and_named() {
+    // A server that acknowledges everything and records nothing.
+    let server = Server::start(|request, _| match request.method.as_str() {
+        "POST" => {
+            let body: Value = serde_json::from_str(&request.body).expect("JSON");
+            Reply::json(201, format!(r#"{{"id":"x","name":{}}}"#, body["name"]))
+        }
+        _ if request.path.starts_with("/v1/projects") => Reply::json(200, r#"{"items":[],"next_page":null}"#),
+        _ => Reply::no_route(),
+    });
+    let run =
+        against(&server).run(&["blast", "--count", "2", "--concurrency", "1", "--run-id", "r", "-o", "json"]);
+    assert_eq!(run.code, 1, "{run}");
+    let report = report(&run.stdout);
+    assert_eq!(report["reconciliation"]["lost_names"], serde_json::json!(["dummy-r-0-0", "dummy-r-0-1"]));
+}
+
+#[test]
+fn a_dead_server_is_no_success() {
+    let url = closed_port();
+    let env = TestEnv::new().with("SAGACTL_EXTERNAL_URL", &url).with("SAGACTL_URL", &url);
+    let run = env.run(&["blast", "--ignore-errors", "--count", "5", "-o", "json"]);
+    assert_eq!(run.code, 3, "{run}");
+    assert!(run.stderr.contains("error: nothing could be sent\ncaused by: connecting to"), "{run}");
+    let report = report(&run.stdout);
+    assert_eq!((&report["done"], &report["failed"]), (&0.into(), &5.into()));
+    assert_eq!(report["latency_ms"], Value::Null, "nothing measured is no zero");
+    assert_eq!(report["reconciliation"]["verdict"], "not_checked");
+    assert_eq!(report["reconciliation"]["lost"], Value::Null);
+}
+
+#[test]
+fn the_first_failure_ends_it_unless_told_otherwise() {
+    let server = Server::start(|request, _| match request.method.as_str() {
+        "POST" => Reply::json(
+            503,
+            r#"{"request_id":"r","error_code":"ServiceNotAvailable","message":"Service Unavailable"}"#,
+        ),
+        _ => Reply::no_route(),
+    });
+    let run = against(&server).run(&["blast", "--concurrency", "1", "--run-id", "r", "--quiet"]);
+    assert_eq!(run.code, 1, "{run}");
+    assert!(
+        run.stderr.contains("error: creating project dummy-r-0-0 failed\ncaused by: 503 Service Unavailable"),
+        "{run}"
+    );
+    let run = against(&server).run(&[
+        "blast",
+        "--concurrency",
+        "1",
+        "--count",
+        "3",
+        "--ignore-errors",
+        "-o",
+        "json",
+    ]);
+    assert_eq!(run.code, 1, "nothing worked: {run}");
+    let report = report(&run.stdout);
+    assert_eq!(report["failed"], 3);
+    assert_eq!(report["errors"][0]["class"], "status 503");
+    assert_eq!(report["errors"][0]["count"], 3);
+}
+
+#[test]
+fn a_yes_that_makes_no_sense_leaves_doubt() {
+    let server = Server::start(|request, _| match request.method.as_str() {
+        "POST" => Reply::json(201, r#"{"greeting":"hello"}"#),
+        _ => Reply::no_route(),
+    });
+    let run = against(&server).run(&["blast", "--count", "2", "--ignore-errors", "-o", "json"]);
+    assert_eq!(run.code, 1, "{run}");
+    let report = report(&run.stdout);
+    assert_eq!((&report["in_doubt"], &report["errors"][0]["class"]), (&2.into(), &"body".into()));
+}
+
+#[test]
+fn an_interrupt_is_the_normal_end_of_an_unbounded_blast() {
+    let env = TestEnv::new();
+    let coordinator = Coordinator::start(&env, &env.path().join("data"), &[]);
+    let child = coordinator
+        .env()
+        .command(&["blast", "--concurrency", "4", "-o", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("blast starts");
+    let database = coordinator.database();
+    poll_until("some projects are there", || {
+        let count: i64 = database.query_row("SELECT count(*) FROM project", [], |row| row.get(0)).ok()?;
+        (count > 5).then_some(())
+    });
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("not zero");
+    kill_process(pid, Signal::INT).expect("it can be signalled");
+    let output = child.wait_with_output().expect("blast ends");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("note: at signal: started="), "{stderr}");
+    assert!(stderr.contains("note: final: started="), "{stderr}");
+    let report = report(&String::from_utf8_lossy(&output.stdout));
+    assert_eq!(report["in_doubt"], 0, "requests in flight were waited for");
+}
+
+#[test]
+fn wrong_usage_is_refused_before_anything_is_sent() {
+    let env = TestEnv::new();
+    for (arguments, words) in [
+        (&["--concurrency", "0"][..], "invalid value '0' for '--concurrency <N>'"),
+        (&["--concurrency", "10001"], "--concurrency 10001 is more than the 10000 that one blast can do"),
+        (&["--count", "0"], "invalid value '0' for '--count <N>'"),
+        (&["--prefix", "Bad"], "a name must begin with an ASCII lowercase character"),
+        (&["--run-id", "a_b"], "name contains invalid character: '_'"),
+        (&["--max-failures", "3"], "--ignore-errors"),
+        (&["--external-url", "ftp://x"], "scheme \"ftp\" is not supported"),
+    ] {
+        let run = env.run(&[&["blast", "--duration", "1s"], arguments].concat());
+        assert_eq!(run.code, 2, "{arguments:?}: {run}");
+        assert!(run.stderr.contains(words), "{arguments:?}: {run}");
+    }
+}

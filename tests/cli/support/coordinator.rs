@@ -1,0 +1,74 @@
+//! The real coordinator as a child process of a test.
+
+use super::{TestEnv, poll_until};
+use sagactl::wire::info::ReadyFile;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+/// A coordinator on free ports; killed with its owner.
+pub(crate) struct Coordinator {
+    child: Child,
+    pub(crate) ready: ReadyFile,
+    data_dir: PathBuf,
+}
+
+impl Coordinator {
+    /// Starts one on a data directory and waits until it is ready.
+    pub(crate) fn start(env: &TestEnv, data_dir: &Path, more: &[&str]) -> Self {
+        let ready_file = data_dir.with_extension("ready");
+        let _ = std::fs::remove_file(&ready_file);
+        let log = std::fs::File::create(data_dir.with_extension("log")).expect("a log");
+        let (dir, file) = (data_dir.to_str().expect("text"), ready_file.to_str().expect("text"));
+        let arguments = ["coordinator", "run", "--data-dir", dir, "--ready-file", file];
+        let ports = ["--internal", "127.0.0.1:0", "--external", "127.0.0.1:0"];
+        let mut child = env
+            .command(&[&arguments[..], &ports[..], more].concat())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the program starts");
+        let ready = poll_until("the coordinator is ready", || {
+            if let Some(status) = child.try_wait().expect("a child") {
+                panic!("the coordinator ended ({status}): {}", log_of(data_dir));
+            }
+            serde_json::from_str(&std::fs::read_to_string(&ready_file).ok()?).ok()
+        });
+        Self { child, ready, data_dir: data_dir.to_owned() }
+    }
+
+    /// An environment whose commands talk to this coordinator.
+    pub(crate) fn env(&self) -> TestEnv {
+        TestEnv::new()
+            .with("SAGACTL_URL", &self.ready.internal_url)
+            .with("SAGACTL_EXTERNAL_URL", &self.ready.external_url)
+    }
+
+    /// Kills it with SIGKILL and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it can be waited for");
+    }
+
+    /// What it wrote to standard error.
+    pub(crate) fn log(&self) -> String {
+        log_of(&self.data_dir)
+    }
+
+    /// The database, for `sqlite` questions of a test.
+    pub(crate) fn database(&self) -> rusqlite::Connection {
+        let path = self.ready.db_url.strip_prefix("sqlite:").expect("SQLite");
+        rusqlite::Connection::open(path).expect("a database")
+    }
+}
+
+impl Drop for Coordinator {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn log_of(data_dir: &Path) -> String {
+    std::fs::read_to_string(data_dir.with_extension("log")).unwrap_or_default()
+}
