@@ -6,6 +6,7 @@ mod config;
 mod connection;
 mod coordinator;
 mod demo_saga;
+mod readme;
 mod recovery;
 mod status;
 mod support;
