@@ -8,5 +8,6 @@ pub mod drill;
 pub mod observe;
 pub mod reconcile;
 pub mod render;
+pub mod saga_log;
 pub mod store;
 pub mod wire;

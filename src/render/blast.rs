@@ -164,7 +164,7 @@ mod tests {
           done:           870  (acknowledged)
           failed:          90  (told no, or never left)
           in doubt:        40  (sent, no answer)
-          69.6 done per second over 12.5s
+          69.6 done per second over 12s 500ms
           latency of those done: p50 1.1ms, p90 2.2ms, p99 3.3ms, p99.9 4.4ms, max 5.5ms
           first failure: cut for dummy-1a2b3c-7-3
           ERROR    COUNT  EXAMPLE
