@@ -9,6 +9,8 @@
 //!   sqlite/, noop.rs          backends
 //! ```
 //!
+//! Beside these stands [`inspect`]: looking at any database of sagas, ours or not, whole or not.
+//!
 //! # Writing: one queue, committed together
 //!
 //! All writes of a process go through one queue in the order in which they were handed over, and a backend commits
@@ -29,6 +31,7 @@
 
 pub mod domain;
 pub mod error;
+pub mod inspect;
 pub mod noop;
 pub mod sagas;
 pub mod schema;
