@@ -11,6 +11,7 @@ use crate::render::style::Paint;
 use crate::render::{Look, TimeStyle, json};
 use crate::store::SharedStore;
 use crate::store::error::StoreError;
+use crate::store::inspect::Inspector;
 use crate::store::sqlite::SqliteStore;
 use crate::wire::info::Info;
 use crate::wire::time::{self, Time};
@@ -30,6 +31,7 @@ pub struct Context<'c> {
     started: Instant,
     client: Option<Client>,
     store: Option<SharedStore>,
+    pub(super) inspector: Option<Inspector>,
     db_url_noted: bool,
     url_noted: bool,
     external_url_noted: bool,
@@ -48,6 +50,7 @@ impl<'c> Context<'c> {
             started: Instant::now(),
             client: None,
             store: None,
+            inspector: None,
             db_url_noted: false,
             url_noted: false,
             external_url_noted: false,
@@ -229,20 +232,23 @@ impl<'c> Context<'c> {
         self.settings.db_url.as_ref()
     }
 
+    /// The database that the user named, if any; says which one if it was not named for this very command.
+    pub(super) fn named_database(&mut self) -> Option<DbUrl> {
+        let chosen = self.settings.db_url.clone()?;
+        if !chosen.source.is_given() && !std::mem::replace(&mut self.db_url_noted, true) {
+            self.note_choice("database", "--db-url", &chosen);
+        }
+        Some(chosen.value)
+    }
+
     /// The database, read-only: the one that the user named, else the one that the coordinator says it uses. Opened when it
     /// is first asked for.
     pub fn store(&mut self, info: Option<&Info>) -> Part<SharedStore> {
         if let Some(store) = &self.store {
             return Part::Present(store.clone());
         }
-        let url = match (&self.settings.db_url, info) {
-            (Some(chosen), _) => {
-                let chosen = chosen.clone();
-                if !chosen.source.is_given() && !std::mem::replace(&mut self.db_url_noted, true) {
-                    self.note_choice("database", "--db-url", &chosen);
-                }
-                chosen.value
-            }
+        let url = match (self.named_database(), info) {
+            (Some(url), _) => url,
             (None, Some(info)) => match info.db_url.parse::<DbUrl>() {
                 Ok(url) => url,
                 Err(reason) => {

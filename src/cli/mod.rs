@@ -7,6 +7,7 @@ pub mod commands;
 pub mod config;
 pub mod console;
 pub mod context;
+mod database;
 pub mod failure;
 pub mod runtime;
 mod screen;

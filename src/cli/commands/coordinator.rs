@@ -141,19 +141,10 @@ fn locate(ctx: &Context<'_>, data_dir: Option<PathBuf>) -> Result<(PathBuf, Path
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
         },
-        (None, None) => default_data_dir(ctx)?,
+        (None, None) => ctx.default_data_dir()?,
     };
     let database = database.unwrap_or_else(|| data_dir.join(DATABASE_FILE));
     Ok((data_dir, database))
-}
-
-fn default_data_dir(ctx: &Context<'_>) -> Result<PathBuf, Failure> {
-    let directory = |name| ctx.variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let data_home = directory("XDG_DATA_HOME").or_else(|| Some(directory("HOME")?.join(".local/share")));
-    data_home.map(|dir| dir.join("sagactl")).ok_or_else(|| {
-        Failure::unusable("there is no home directory to keep the coordinator's data in")
-            .hint("give --data-dir DIR")
-    })
 }
 
 fn start_failure(error: StartError) -> Failure {

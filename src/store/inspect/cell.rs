@@ -154,7 +154,10 @@ mod tests {
         };
         assert_eq!(reason(Cell::Text("x7".to_owned()).parsed("a uuid")), "x7: not a uuid");
         assert_eq!(reason(Cell::Int(7).parsed("a uuid")), "7: a number where text belongs");
-        assert_eq!(reason(Cell::bytes(b"\xffa").parsed("a uuid")), "\u{fffd}a: 2 bytes that are not UTF-8 text");
+        assert_eq!(
+            reason(Cell::bytes(b"\xffa").parsed("a uuid")),
+            "\u{fffd}a: 2 bytes that are not UTF-8 text"
+        );
         assert_eq!(Cell::Null.parsed::<SagaId>("a uuid"), Field::Null);
         assert_eq!(Cell::Text("12".to_owned()).int(), Field::Value(12));
         let long = "y".repeat(1000);

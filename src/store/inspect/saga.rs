@@ -1,10 +1,10 @@
 //! One saga with everything that is stored of it, and one owner.
 
+use super::Inspector;
 use super::cell::Cell;
 use super::error::InspectError;
 use super::query::{Query, RawRow};
 use super::source::{Engine, Table};
-use super::Inspector;
 use crate::saga_log::record::{EventRecord, Field, SagaRecord, SagaRecords};
 use crate::wire::ids::{SagaId, SecId};
 use crate::wire::time::Time;

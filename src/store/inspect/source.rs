@@ -111,7 +111,8 @@ impl Table {
 
 impl Index {
     fn begins_with(&self, columns: &[&str]) -> bool {
-        columns.len() <= self.columns.len() && self.columns.iter().zip(columns).all(|(has, wanted)| has == wanted)
+        columns.len() <= self.columns.len()
+            && self.columns.iter().zip(columns).all(|(has, wanted)| has == wanted)
     }
 
     /// Reads the statement that makes the index, as SQLite, PostgreSQL and CockroachDB print it.
@@ -164,10 +165,9 @@ impl Source {
     /// What a reader should know of the database before believing an empty column: tables and columns that are missing.
     pub fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
-        for (name, table, columns) in [
-            ("saga", &self.saga, &SAGA_COLUMNS[..]),
-            ("saga_node_event", &self.event, &EVENT_COLUMNS[..]),
-        ] {
+        for (name, table, columns) in
+            [("saga", &self.saga, &SAGA_COLUMNS[..]), ("saga_node_event", &self.event, &EVENT_COLUMNS[..])]
+        {
             match table {
                 None => missing.push(format!("table {name}")),
                 Some(table) => missing.extend(

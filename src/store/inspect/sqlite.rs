@@ -29,12 +29,9 @@ impl File {
         let mut visitor = Visitor::open(path, Expect::AnySchema).map_err(failed)?;
         let path = visitor.path().to_owned();
         let source = visitor
-            .visit(|connection| {
-                discover(connection, &url).map_err(|error| explain("read", &path, &error))
-            })
+            .visit(|connection| discover(connection, &url).map_err(|error| explain("read", &path, &error)))
             .map_err(failed)?;
-        let file =
-            Self { url, visitor: Arc::new(Mutex::new(visitor)), stop: Arc::new(Mutex::new(None)) };
+        let file = Self { url, visitor: Arc::new(Mutex::new(visitor)), stop: Arc::new(Mutex::new(None)) };
         Ok((file, source))
     }
 

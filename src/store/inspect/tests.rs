@@ -142,18 +142,25 @@ async fn owners_are_looked_up_where_there_are_any() {
 #[tokio::test]
 async fn what_is_no_database_of_sagas_is_told_apart() {
     let (directory, path) = file("CREATE TABLE accounts (id TEXT);");
-    assert!(matches!(refused(&path).await, InspectError::WrongSchema(text) if text.contains("without sagas")));
+    assert!(
+        matches!(refused(&path).await, InspectError::WrongSchema(text) if text.contains("without sagas"))
+    );
     let missing = directory.path().join("missing.db");
-    assert!(matches!(refused(&missing).await, InspectError::Unusable(text) if text.ends_with("there is no such file")));
+    assert!(
+        matches!(refused(&missing).await, InspectError::Unusable(text) if text.ends_with("there is no such file"))
+    );
     let text = directory.path().join("text");
     std::fs::write(&text, "this is not a database ".repeat(100)).expect("a file");
-    assert!(matches!(refused(&text).await, InspectError::Unusable(text) if text.ends_with("not a SQLite database")));
+    assert!(
+        matches!(refused(&text).await, InspectError::Unusable(text) if text.ends_with("not a SQLite database"))
+    );
 }
 
 #[tokio::test]
 async fn a_question_that_takes_too_long_is_stopped() {
     let (_directory, path) = file(OLD_AND_LAX);
-    let options = OpenOptions { statement_timeout: std::time::Duration::from_millis(20), ..OpenOptions::default() };
+    let options =
+        OpenOptions { statement_timeout: std::time::Duration::from_millis(20), ..OpenOptions::default() };
     let inspector = Inspector::open_file(&path, &options).await.expect("a database of sagas");
     let endless = inspector
         .query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n");
