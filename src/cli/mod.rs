@@ -9,6 +9,7 @@ pub mod console;
 pub mod context;
 mod database;
 pub mod failure;
+mod progress;
 pub mod runtime;
 mod screen;
 mod suggest;
@@ -39,6 +40,7 @@ enum Command {
     Status(commands::status::StatusArgs),
     Activate(commands::activate::ActivateArgs),
     Tasks(commands::tasks::TasksArgs),
+    Sagas(commands::sagas::SagasArgs),
     DemoSaga(commands::demo_saga::DemoSagaArgs),
     Blast(commands::blast::BlastArgs),
     Coordinator(commands::coordinator::CoordinatorArgs),
@@ -75,6 +77,7 @@ fn dispatch(command: Command, ctx: &mut Context<'_>) -> CommandResult {
         Command::Status(args) => block_on(EndTheCommand, commands::status::run(ctx, args)),
         Command::Activate(args) => block_on(EndTheCommand, commands::activate::run(ctx, args)),
         Command::Tasks(args) => block_on(EndTheCommand, commands::tasks::run(ctx, args)),
+        Command::Sagas(args) => block_on(EndTheCommand, commands::sagas::run(ctx, args)),
         Command::DemoSaga(args) => block_on(EndTheCommand, commands::demo_saga::run(ctx, args)),
         Command::Blast(args) => block_on(Interrupts::AreTheCommandsOwn, commands::blast::run(ctx, args)),
         Command::Coordinator(args) => commands::coordinator::run(ctx, args),

@@ -13,6 +13,7 @@
 pub mod activation;
 pub mod database;
 pub mod recovery;
+pub mod sagas;
 pub mod status;
 pub mod task;
 

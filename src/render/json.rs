@@ -7,30 +7,38 @@ use std::io::{self, Write};
 
 /// Writes a value over several lines, indented.
 pub fn write_pretty<T: Serialize + ?Sized>(out: &mut dyn Write, value: &T) -> io::Result<()> {
-    write_line(out, &serde_json::to_string_pretty(value)?)
+    write_line(out, serde_json::to_string_pretty(value)?)
 }
 
 /// Writes a value as one line.
 pub fn write_compact<T: Serialize + ?Sized>(out: &mut dyn Write, value: &T) -> io::Result<()> {
-    write_line(out, &serde_json::to_string(value)?)
+    write_line(out, serde_json::to_string(value)?)
+}
+
+/// Writes a value as part of a document that somebody else begins, ends and breaks into lines.
+pub fn write_item<T: Serialize + ?Sized>(out: &mut dyn Write, value: &T) -> io::Result<()> {
+    write!(out, "{}", harmless(serde_json::to_string(value)?))
+}
+
+fn write_line(out: &mut dyn Write, json: String) -> io::Result<()> {
+    writeln!(out, "{}", harmless(json))
 }
 
 /// serde_json escapes control characters up to U+001F only. The rest that a terminal obeys can stand in JSON nowhere but
 /// inside a string, so it can be escaped in the finished text.
-fn write_line(out: &mut dyn Write, json: &str) -> io::Result<()> {
-    if json.chars().any(|c| c != '\n' && is_hazardous(c)) {
-        let mut escaped = String::with_capacity(json.len() + 16);
-        for character in json.chars() {
-            if character != '\n' && is_hazardous(character) {
-                write!(escaped, "\\u{:04x}", u32::from(character)).expect("writing to a string cannot fail");
-            } else {
-                escaped.push(character);
-            }
-        }
-        writeln!(out, "{escaped}")
-    } else {
-        writeln!(out, "{json}")
+fn harmless(json: String) -> String {
+    if !json.chars().any(|c| c != '\n' && is_hazardous(c)) {
+        return json;
     }
+    let mut escaped = String::with_capacity(json.len() + 16);
+    for character in json.chars() {
+        if character != '\n' && is_hazardous(character) {
+            write!(escaped, "\\u{:04x}", u32::from(character)).expect("writing to a string cannot fail");
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@
 
 mod cell;
 pub mod error;
+pub mod listing;
+pub mod logs;
 mod query;
 pub mod saga;
 pub mod source;

@@ -78,17 +78,44 @@ impl Query {
         self.sql(&list.join(", "))
     }
 
-    /// Adds an expression to be read as text.
-    pub(super) fn as_text(self, expression: &str) -> Self {
+    /// Adds the newest time of the events that are grouped.
+    pub(super) fn newest(self, table: &Table) -> Self {
+        match (table.has("event_time"), self.engine) {
+            (false, _) => self.sql("NULL"),
+            (true, Engine::Sqlite) => self.sql("max(event_time)"),
+            (true, Engine::Postgresql | Engine::Cockroachdb) => self.sql("max(event_time)::TEXT"),
+        }
+    }
+
+    /// Adds the number of nodes in a column that holds a DAG, NULL where that is not a list. The DAG itself, which holds
+    /// parameters, stays in the database.
+    pub(super) fn node_count(self) -> Self {
         match self.engine {
-            Engine::Sqlite => self.sql(expression),
-            Engine::Postgresql | Engine::Cockroachdb => self.sql(&format!("({expression})::TEXT")),
+            Engine::Sqlite => self.sql(
+                "CASE WHEN json_valid(saga_dag) THEN \
+                 CASE WHEN json_type(saga_dag, '$.graph.nodes') = 'array' \
+                 THEN json_array_length(saga_dag, '$.graph.nodes') END END",
+            ),
+            Engine::Postgresql | Engine::Cockroachdb => self.sql(
+                "CASE WHEN jsonb_typeof(saga_dag->'graph'->'nodes') = 'array' \
+                 THEN jsonb_array_length(saga_dag->'graph'->'nodes') END",
+            ),
         }
     }
 
     /// Adds a uuid.
     pub(super) fn uuid(self, id: Uuid) -> Self {
         self.bind(Param::Text(id.hyphenated().to_string()), "::UUID")
+    }
+
+    /// Adds a uuid as it came out of the database, which in a file may be any text.
+    pub(super) fn stored_uuid(self, stored: &str) -> Self {
+        self.bind(Param::Text(stored.to_owned()), "::UUID")
+    }
+
+    /// Adds a point in time as it came out of the database.
+    pub(super) fn stored_time(self, stored: &str) -> Self {
+        self.bind(Param::Text(stored.to_owned()), "::TIMESTAMPTZ")
     }
 
     /// Adds a point in time.
@@ -144,10 +171,6 @@ impl Query {
         };
         self.params.push(param);
         self.sql(&typed)
-    }
-
-    pub(super) fn engine(&self) -> Engine {
-        self.engine
     }
 
     /// The finished text.
