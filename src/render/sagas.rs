@@ -1,12 +1,14 @@
-//! `sagas list`: one saga a line.
+//! `sagas list`, one saga a line, and `sagas count`, one group a line.
 
 use super::escape::excerpt;
 use super::style::Style;
 use super::table::{Cell, Column, Table};
 use super::{Look, time};
+use crate::observe::sagas::count::{EventCounts, Group, Key, Shared};
 use crate::observe::sagas::{FailedNode, ListedSaga};
 use crate::saga_log::record::Field;
-use crate::saga_log::summary::Outcome;
+use crate::saga_log::summary::{Identity, NodeShape, Outcome};
+use std::io::{self, Write};
 
 /// Names and errors are cut to so many characters even where there is room: a database may hold anything.
 const LONGEST_NAME: usize = 128;
@@ -76,11 +78,69 @@ fn row(look: &Look, saga: &ListedSaga) -> Vec<Cell> {
     ]
 }
 
+/// A table of groups, with a column for each key.
+pub fn count_table(keys: &[Key], groups: &[Group]) -> Table {
+    let mut columns: Vec<Column> = keys
+        .iter()
+        .map(|key| match key {
+            Key::Name => Column::message("NAME", 12),
+            Key::State => Column::text("STATE"),
+            Key::Outcome => Column::text("OUTCOME"),
+            Key::Node => Column::message("NODE", 12),
+            Key::Error => Column::message("ERROR", 20),
+            Key::Sec => Column::text("SEC"),
+            Key::Reason => Column::text("REASON"),
+        })
+        .collect();
+    columns.push(Column::number("COUNT"));
+    let mut table = Table::new(&columns);
+    for Group { shared, count } in groups {
+        let mut row: Vec<Cell> = shared
+            .iter()
+            .map(|(_, shared)| match shared {
+                Shared::Known(text) => Cell::new(excerpt(text, LONGEST_ERROR)),
+                Shared::Absent => Cell::absent(),
+                Shared::Unknown => Cell::unknown(),
+                Shared::Other => Cell::new("(other)"),
+            })
+            .collect();
+        row.push(Cell::new(count));
+        table.push(row);
+    }
+    table
+}
+
+/// Writes how many events there are of each type, and whether they add up.
+pub fn render_events(out: &mut dyn Write, look: &Look, counts: &EventCounts) -> io::Result<()> {
+    let EventCounts { events, identities } = counts;
+    let mut table = Table::new(&[Column::text("EVENT"), Column::number("COUNT")]);
+    // In the order in which a node has them; what we do not know comes last.
+    let known = NodeShape::EVENT_TYPES.iter().filter_map(|&known| events.get_key_value(known));
+    let unknown = events.iter().filter(|(event, _)| !NodeShape::EVENT_TYPES.contains(&event.as_str()));
+    for (event, count) in known.chain(unknown) {
+        table.push(vec![Cell::new(excerpt(event, LONGEST_NAME)), Cell::new(count)]);
+    }
+    table.render(look, out)?;
+    writeln!(out)?;
+    for Identity { begun, begun_count, ended, holds } in identities {
+        let ends: Vec<String> = ended.iter().map(|(end, count)| format!("{count} {end}")).collect();
+        let (style, verdict) = match holds {
+            true => (Style::Good, "adds up".to_owned()),
+            false => {
+                let all: u64 = ended.iter().map(|(_, count)| count).sum();
+                (Style::Failed, format!("does NOT add up: {begun_count} against {all}"))
+            }
+        };
+        writeln!(out, "{begun_count} {begun} = {}: {}", ends.join(" + "), look.paint.apply(style, verdict))?;
+    }
+    Ok(())
+}
+
 /// How a saga ended, or `-` if it has not.
 pub fn outcome_cell(outcome: Option<Outcome>) -> Cell {
     match outcome {
         None => Cell::absent(),
-        Some(Outcome::Unknown) => Cell::unknown(),
+        Some(outcome @ Outcome::Unknown) => Cell::new(outcome),
         Some(outcome @ Outcome::Succeeded) => Cell::new(outcome).styled(Style::Good),
         Some(outcome @ Outcome::Failed) => Cell::new(outcome).styled(Style::Warning),
         Some(outcome @ Outcome::Stuck) => Cell::new(outcome).styled(Style::Failed),

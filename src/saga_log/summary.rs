@@ -6,7 +6,7 @@
 
 use super::record::Field;
 use crate::wire::time::Time;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
@@ -83,6 +83,79 @@ impl LogTotals {
     pub fn has_failure(&self) -> bool {
         self.failed + self.undo_failed > 0
     }
+}
+
+/// Which events a node has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeShape([bool; 6]);
+
+impl NodeShape {
+    /// The types of events that there are, in the order in which a node has them.
+    pub const EVENT_TYPES: [&str; 6] =
+        ["started", "succeeded", "failed", "undo_started", "undo_finished", "undo_failed"];
+
+    /// A shape, in the order of [`EVENT_TYPES`](Self::EVENT_TYPES).
+    pub fn of(has: [bool; 6]) -> Self {
+        Self(has)
+    }
+
+    /// Whether its action was begun and has no end.
+    fn is_open(self) -> bool {
+        let [started, succeeded, failed, ..] = self.0;
+        started && !succeeded && !failed
+    }
+
+    /// Whether its undo action was begun and has no end.
+    fn is_undo_open(self) -> bool {
+        let [_, _, _, started, finished, failed] = self.0;
+        started && !finished && !failed
+    }
+}
+
+/// What must add up in every log, if nothing is lost and nothing was written twice: each begin has one end or is still open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Identity {
+    /// What was begun.
+    pub begun: &'static str,
+    /// How often.
+    pub begun_count: u64,
+    /// How it ended, and how often each; the last is that it has not.
+    #[serde(serialize_with = "as_object")]
+    pub ended: [(&'static str, u64); 3],
+    /// Whether it adds up.
+    pub holds: bool,
+}
+
+fn as_object<S: Serializer>(counts: &[(&'static str, u64); 3], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(counts.iter().copied())
+}
+
+/// The two identities, for actions and for undo actions, from how many nodes have which shape.
+pub fn identities(shapes: &[(NodeShape, u64)]) -> [Identity; 2] {
+    let count = |wanted: &dyn Fn(NodeShape) -> bool| {
+        shapes.iter().filter(|(shape, _)| wanted(*shape)).map(|(_, nodes)| nodes).sum::<u64>()
+    };
+    let has = |index: usize| count(&|shape: NodeShape| shape.0[index]);
+    let identity = |begun: &'static str, begun_count: u64, ended: [(&'static str, u64); 3]| {
+        let all: u64 = ended.iter().map(|(_, nodes)| nodes).sum();
+        Identity { begun, begun_count, ended, holds: begun_count == all }
+    };
+    [
+        identity(
+            "started",
+            has(0),
+            [("succeeded", has(1)), ("failed", has(2)), ("open", count(&NodeShape::is_open))],
+        ),
+        identity(
+            "undo_started",
+            has(3),
+            [
+                ("undo_finished", has(4)),
+                ("undo_failed", has(5)),
+                ("undo_open", count(&NodeShape::is_undo_open)),
+            ],
+        ),
+    ]
 }
 
 /// How a saga ended.
@@ -207,6 +280,32 @@ mod tests {
         totals.add("napped", 2, broken);
         assert_eq!(totals.last_event, at("2026-11-02T09:15:22Z"));
         assert_eq!((totals.events(), totals.other), (5, 2));
+    }
+
+    #[test]
+    fn what_begins_ends_or_is_open() {
+        let shape =
+            |types: &[&str]| NodeShape::of(NodeShape::EVENT_TYPES.map(|known| types.contains(&known)));
+        let mut shapes = vec![
+            (shape(&["started", "succeeded"]), 7),
+            (shape(&["started", "failed"]), 2),
+            (shape(&["started"]), 3),
+            (shape(&["started", "succeeded", "undo_started"]), 4),
+            (shape(&["started", "succeeded", "undo_started", "undo_finished"]), 5),
+            (shape(&["started", "succeeded", "undo_started", "undo_failed"]), 6),
+        ];
+        let [actions, undos] = identities(&shapes);
+        assert_eq!((actions.begun_count, actions.holds), (27, true));
+        assert_eq!(actions.ended, [("succeeded", 22), ("failed", 2), ("open", 3)]);
+        assert_eq!((undos.begun_count, undos.holds), (15, true));
+        assert_eq!(undos.ended, [("undo_finished", 5), ("undo_failed", 6), ("undo_open", 4)]);
+        // An end without a beginning.
+        shapes.push((shape(&["succeeded"]), 1));
+        assert!(!identities(&shapes)[0].holds);
+        // Two ends.
+        shapes.pop();
+        shapes.push((shape(&["started", "succeeded", "failed"]), 1));
+        assert!(!identities(&shapes)[0].holds);
     }
 
     #[test]

@@ -4,11 +4,13 @@
 //!   filter.rs   which are wanted (pure)
 //!   walk.rs     the way through the database: which index, page by page
 //!   list.rs     newest first, with everything that a row shows
+//!   count.rs    how many of each kind, and what their logs add up to
 //! ```
 //!
 //! All of it streams: a caller asks for the next part until there is none, so that it can print, show progress or stop at any
 //! moment, and memory does not grow with the history.
 
+pub mod count;
 pub mod filter;
 pub mod list;
 mod walk;

@@ -24,7 +24,7 @@ pub const FREE_SCAN: u32 = 10_000;
 const MOST_NAMES: usize = 32;
 
 /// Most names that are told apart. Kinds of sagas are part of a program; this many are something else.
-pub const KNOWN_NAMES: usize = 1_000;
+pub(super) const KNOWN_NAMES: usize = 1_000;
 
 /// How the sagas are gone through.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,9 +1,9 @@
 //! What logs say, summed up inside the database, for many sagas at once.
 
-use super::Inspector;
 use super::cell::Cell;
 use super::error::InspectError;
 use super::source::Table;
+use super::{Inspector, Query, RawRow};
 use crate::saga_log::record::Field;
 use crate::saga_log::summary::LogTotals;
 use crate::wire::ids::SagaId;
@@ -79,6 +79,24 @@ impl Inspector {
         Ok(found)
     }
 
+    /// How many events of each type these sagas have together, whatever the types.
+    ///
+    /// # Errors
+    ///
+    /// Only if the database cannot be read.
+    pub async fn count_events(&self, ids: &[SagaId]) -> Result<Vec<(String, u64)>, InspectError> {
+        let (Some(table), false) = (&self.describe().event, ids.is_empty()) else { return Ok(Vec::new()) };
+        let query = self
+            .query("SELECT ")
+            .columns(table, "", &["event_type"])
+            .sql(", count(*) FROM saga_node_event WHERE ")
+            .is_among("saga_id", &uuids(ids))
+            .sql(" GROUP BY event_type");
+        let rows = self.ask(query).await?;
+        let read = |mut row: RawRow| (row.next().as_text().unwrap_or("?").to_owned(), row.next().count());
+        Ok(rows.into_iter().map(read).collect())
+    }
+
     /// How many nodes the DAGs of these sagas have, counted in the database.
     ///
     /// # Errors
@@ -96,7 +114,7 @@ impl Inspector {
             .sql(" FROM saga WHERE ")
             .is_among("id", &uuids(ids));
         let rows = self.ask(query).await?;
-        let count = |mut row: super::RawRow| {
+        let count = |mut row: RawRow| {
             let id = row.next().parsed::<SagaId>("a uuid").value().copied()?;
             Some((id, u64::try_from(row.next().as_int()?).ok()?))
         };
@@ -116,7 +134,7 @@ impl Inspector {
             .sql(" FROM saga WHERE ")
             .is_among("id", &uuids(ids));
         let rows = self.ask(query).await?;
-        let read = |mut row: super::RawRow| {
+        let read = |mut row: RawRow| {
             let id = row.next().parsed::<SagaId>("a uuid").value().copied()?;
             Some((id, row.of(table, "saga_dag", Cell::text)))
         };
@@ -181,7 +199,7 @@ impl Inspector {
         Ok(FailurePage { failures, scanned: scanned as u64, next })
     }
 
-    fn failures(&self, table: &Table) -> super::Query {
+    fn failures(&self, table: &Table) -> Query {
         self.query("SELECT ")
             .columns(table, "", &["saga_id", "node_id", "event_type", "data", "event_time"])
             .sql(" FROM saga_node_event WHERE ")
@@ -189,7 +207,7 @@ impl Inspector {
     }
 }
 
-fn failure(table: &Table, mut row: super::RawRow) -> Option<Failure> {
+fn failure(table: &Table, mut row: RawRow) -> Option<Failure> {
     let saga_id = row.next();
     let node_id = row.next();
     let event_type = row.next();

@@ -13,6 +13,7 @@
 //! asked stands in `saga.rs` (one saga) and its neighbours.
 
 mod cell;
+pub mod contents;
 pub mod error;
 pub mod listing;
 pub mod logs;

@@ -58,11 +58,6 @@ impl Query {
         self
     }
 
-    /// Adds words if `condition` holds.
-    pub(super) fn sql_if(self, condition: bool, sql: &str) -> Self {
-        if condition { self.sql(sql) } else { self }
-    }
-
     /// Adds columns to be read, separated by commas; NULL stands in for those that the table does not have, so that every
     /// answer has the same shape. Whatever is not text becomes text.
     pub(super) fn columns(self, table: &Table, prefix: &str, columns: &[&str]) -> Self {
@@ -154,10 +149,10 @@ impl Query {
     }
 
     /// Adds the condition that a text column is one of these.
-    pub(super) fn is_one_of(mut self, column: &str, texts: &[String]) -> Self {
+    pub(super) fn is_one_of(mut self, column: &str, texts: &[&str]) -> Self {
         self = self.sql(column).sql(" IN (");
         for (index, text) in texts.iter().enumerate() {
-            self = self.sql_if(index > 0, ", ").text(text.as_str());
+            self = self.sql(if index > 0 { ", " } else { "" }).text(*text);
         }
         self.sql(")")
     }
@@ -196,7 +191,7 @@ mod tests {
             .sql(" FROM saga WHERE id > ")
             .uuid(Uuid::nil())
             .sql(" AND ")
-            .is_one_of("name", &["a".to_owned(), "b".to_owned()])
+            .is_one_of("name", &["a", "b"])
             .sql(" LIMIT ")
             .int(7)
     }

@@ -3,7 +3,7 @@
 use super::Inspector;
 use super::cell::Cell;
 use super::error::InspectError;
-use super::query::{Query, RawRow};
+use super::query::RawRow;
 use super::source::{Engine, Table};
 use crate::saga_log::record::{EventRecord, Field, SagaRecord, SagaRecords};
 use crate::wire::ids::{SagaId, SecId};

@@ -1,5 +1,6 @@
 //! `sagactl sagas`: sagas as the database has them, whether a coordinator is there or not.
 
+mod count;
 mod filters;
 mod list;
 
@@ -16,11 +17,13 @@ pub struct SagasArgs {
 #[derive(Debug, clap::Subcommand)]
 enum SagasCommand {
     List(list::ListArgs),
+    Count(count::CountArgs),
 }
 
 /// Carries one of them out.
 pub async fn run(ctx: &mut Context<'_>, args: SagasArgs) -> CommandResult {
     match args.command {
         SagasCommand::List(args) => list::run(ctx, args).await,
+        SagasCommand::Count(args) => count::run(ctx, args).await,
     }
 }
