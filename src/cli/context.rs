@@ -247,18 +247,9 @@ impl<'c> Context<'c> {
         if let Some(store) = &self.store {
             return Part::Present(store.clone());
         }
-        let url = match (self.named_database(), info) {
-            (Some(url), _) => url,
-            (None, Some(info)) => match info.db_url.parse::<DbUrl>() {
-                Ok(url) => url,
-                Err(reason) => {
-                    return Part::Missing(format!(
-                        "the coordinator names its database {:?}: {reason}",
-                        info.db_url
-                    ));
-                }
-            },
-            (None, None) => return Part::Missing("no database; --db-url names one".to_owned()),
+        let url = match self.database_of(info) {
+            Part::Present(url) => url,
+            Part::Missing(reason) => return Part::Missing(reason),
         };
         match open_store(&url) {
             Ok(store) => {

@@ -8,8 +8,10 @@ use super::config::DbUrl;
 use super::context::Context;
 use super::failure::{Failure, Kind};
 use crate::coordinator::server::DATABASE_FILE;
+use crate::observe::Part;
 use crate::store::inspect::error::InspectError;
 use crate::store::inspect::{Inspector, OpenOptions};
+use crate::wire::info::Info;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -35,6 +37,38 @@ impl Context<'_> {
         let inspector = self.open_inspector(&url).await?;
         self.inspector = Some(inspector.clone());
         Ok(inspector)
+    }
+
+    /// The same as a part of a larger answer: the one that the user named, else the one that the coordinator says it uses.
+    pub async fn inspector_of(&mut self, info: Option<&Info>) -> Part<Inspector> {
+        if let Some(inspector) = &self.inspector {
+            return Part::Present(inspector.clone());
+        }
+        let url = match self.database_of(info) {
+            Part::Present(url) => url,
+            Part::Missing(reason) => return Part::Missing(reason),
+        };
+        match self.open_inspector(&url).await {
+            Ok(inspector) => {
+                self.inspector = Some(inspector.clone());
+                Part::Present(inspector)
+            }
+            Err(error) => Part::Missing(error.to_string()),
+        }
+    }
+
+    /// Which database there is beside a coordinator that says so much of itself.
+    pub(super) fn database_of(&mut self, info: Option<&Info>) -> Part<DbUrl> {
+        match (self.named_database(), info) {
+            (Some(url), _) => Part::Present(url),
+            (None, Some(info)) => match info.db_url.parse() {
+                Ok(url) => Part::Present(url),
+                Err(reason) => {
+                    Part::Missing(format!("the coordinator names its database {:?}: {reason}", info.db_url))
+                }
+            },
+            (None, None) => Part::Missing("no database; --db-url names one".to_owned()),
+        }
     }
 
     async fn open_inspector(&self, url: &DbUrl) -> Result<Inspector, InspectError> {

@@ -17,6 +17,7 @@ use crate::observe::{Part, database};
 use crate::reconcile::Reconciliation;
 use crate::store::SharedStore;
 use crate::store::error::StoreError;
+use crate::store::inspect::{Inspector, OpenOptions};
 use crate::store::sqlite::SqliteStore;
 use crate::wire::info::ReadyFile;
 use crate::wire::time::now;
@@ -203,12 +204,12 @@ async fn look(client: &Client, ready: &ReadyFile) -> Result<(Status, SharedStore
     let mut status = Status::new(client.base().to_string(), &api.task, &api.info, now());
     let path = ready.db_url.strip_prefix("sqlite:").unwrap_or(&ready.db_url);
     let store: SharedStore = std::sync::Arc::new(SqliteStore::open_read_only(path.as_ref())?);
-    let ids = status.recovery.recovered_ids();
-    let names = if ids.is_empty() {
-        Part::Missing("nothing was recovered".to_owned())
-    } else {
-        database::find_names(&store, &ids).await
+    let view = match Inspector::open_file(path.as_ref(), &OpenOptions::default()).await {
+        Ok(inspector) => {
+            Part::Present(database::look(&inspector, &status.recovery.recovered_ids(), now()).await)
+        }
+        Err(error) => Part::Missing(error.to_string()),
     };
-    status.add_names(names);
+    status.add_database(view);
     Ok((status, store))
 }
