@@ -7,12 +7,11 @@
 use super::Part;
 use super::sagas::count::{Counting, Group, Key};
 use super::sagas::filter::Filter;
-use super::sagas::list::{ListError, Listing, Request};
-use super::sagas::{FREE_SCAN, ListedSaga};
+use super::sagas::list::{Listing, Request};
+use super::sagas::{FREE_SCAN, ListedSaga, SagasError};
 use crate::saga_log::record::SagaRecord;
 use crate::saga_log::summary::Outcome;
 use crate::store::inspect::Inspector;
-use crate::store::inspect::error::InspectError;
 use crate::wire::ids::SagaId;
 use crate::wire::time::Time;
 use serde::Serialize;
@@ -82,13 +81,13 @@ pub async fn look(inspector: &Inspector, recovered: &[SagaId], now: Time) -> Dat
 }
 
 /// Names and present states of sagas.
-async fn find_names(inspector: &Inspector, ids: &[SagaId]) -> Result<SagaNames, ListError> {
+async fn find_names(inspector: &Inspector, ids: &[SagaId]) -> Result<SagaNames, SagasError> {
     let sagas = inspector.load_sagas(ids).await?;
     Ok(sagas.into_iter().map(|saga| (saga.id, saga)).collect())
 }
 
 /// The sagas that failed last, whether everything could be undone or not.
-async fn list_failed(inspector: &Inspector, now: Time) -> Result<Vec<ListedSaga>, ListError> {
+async fn list_failed(inspector: &Inspector, now: Time) -> Result<Vec<ListedSaga>, SagasError> {
     let filter = Filter { outcomes: vec![Outcome::Failed, Outcome::Stuck], ..Filter::default() };
     let request = Request { filter, limit: Some(FAILED_SAGAS), may_scan: false };
     let mut listing = Listing::begin(inspector.clone(), request, now).await?;
@@ -99,10 +98,10 @@ async fn list_failed(inspector: &Inspector, now: Time) -> Result<Vec<ListedSaga>
     Ok(failed)
 }
 
-async fn count_sagas(inspector: &Inspector, now: Time) -> Result<SagaCounts, ListError> {
+async fn count_sagas(inspector: &Inspector, now: Time) -> Result<SagaCounts, SagasError> {
     let source = inspector.describe();
     if !source.has_time_index() && inspector.has_more_than(FREE_SCAN).await? {
-        return Err(ListError::NeedsScan { source_name: source.url.clone() });
+        return Err(SagasError::NeedsScan { source_name: source.url.clone() });
     }
     let unfinished = Filter { unfinished: true, ..Filter::default() };
     let unfinished = count(inspector, unfinished, vec![Key::Name, Key::State], UNFINISHED_SAGAS, now).await?;
@@ -117,14 +116,14 @@ async fn count(
     keys: Vec<Key>,
     most: u64,
     now: Time,
-) -> Result<Counted, InspectError> {
-    let mut counting = Counting::begin(inspector.clone(), filter, keys, Some(most), now);
+) -> Result<Counted, SagasError> {
+    let mut counting = Counting::begin(inspector.clone(), filter, keys, Some(most), now).await?;
     while counting.advance().await? {}
     let (counted, _) = counting.progress();
     Ok(Counted { counted, complete: !counting.coverage().is_cut, groups: counting.groups() })
 }
 
-async fn in_time<T>(question: impl Future<Output = Result<T, ListError>>) -> Part<T> {
+async fn in_time<T>(question: impl Future<Output = Result<T, SagasError>>) -> Part<T> {
     match tokio::time::timeout(PATIENCE, question).await {
         Ok(Ok(answer)) => Part::Present(answer),
         Ok(Err(error)) => Part::Missing(format!("the database says: {error}")),

@@ -15,9 +15,18 @@ pub fn write_compact<T: Serialize + ?Sized>(out: &mut dyn Write, value: &T) -> i
     write_line(out, serde_json::to_string(value)?)
 }
 
-/// Writes a value as part of a document that somebody else begins, ends and breaks into lines.
-pub fn write_item<T: Serialize + ?Sized>(out: &mut dyn Write, value: &T) -> io::Result<()> {
-    write!(out, "{}", harmless(serde_json::to_string(value)?))
+/// Writes some items of an array that is written as they come, one a line; `before` were written already.
+pub fn write_items<T: Serialize>(out: &mut dyn Write, before: u64, items: &[T]) -> io::Result<()> {
+    for (index, item) in (before..).zip(items) {
+        let separator = if index == 0 { "[\n" } else { ",\n" };
+        write!(out, "{separator}{}", harmless(serde_json::to_string(item)?))?;
+    }
+    Ok(())
+}
+
+/// Ends an array of so many items.
+pub fn end_items(out: &mut dyn Write, written: u64) -> io::Result<()> {
+    writeln!(out, "{}", if written == 0 { "[]" } else { "\n]" })
 }
 
 fn write_line(out: &mut dyn Write, json: String) -> io::Result<()> {
@@ -44,6 +53,19 @@ fn harmless(json: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_array_can_be_written_as_it_comes() {
+        let mut out = Vec::new();
+        write_items(&mut out, 0, &[1, 2]).unwrap();
+        write_items::<u8>(&mut out, 2, &[]).unwrap();
+        write_items(&mut out, 2, &[3]).unwrap();
+        end_items(&mut out, 3).unwrap();
+        assert_eq!(serde_json::from_slice::<Vec<u8>>(&out).unwrap(), [1, 2, 3]);
+        let mut out = Vec::new();
+        end_items(&mut out, 0).unwrap();
+        assert_eq!(serde_json::from_slice::<Vec<u8>>(&out).unwrap(), [0; 0]);
+    }
 
     #[test]
     fn json_never_holds_what_a_terminal_obeys_and_still_means_the_same() {

@@ -1,11 +1,12 @@
-//! `sagas list`, one saga a line, and `sagas count`, one group a line.
+//! `sagas list`, `count`, `find` and `slow`: their tables.
 
 use super::escape::excerpt;
 use super::style::Style;
 use super::table::{Cell, Column, Table};
 use super::{Look, time};
 use crate::observe::sagas::count::{EventCounts, Group, Key, Shared};
-use crate::observe::sagas::{FailedNode, ListedSaga};
+use crate::observe::sagas::find::Hit;
+use crate::observe::sagas::{FailedNode, ListedSaga, slow};
 use crate::saga_log::record::Field;
 use crate::saga_log::summary::{Identity, NodeShape, Outcome};
 use std::io::{self, Write};
@@ -134,6 +135,127 @@ pub fn render_events(out: &mut dyn Write, look: &Look, counts: &EventCounts) -> 
         writeln!(out, "{begun_count} {begun} = {}: {}", ends.join(" + "), look.paint.apply(style, verdict))?;
     }
     Ok(())
+}
+
+/// A table of places where something was found.
+pub fn hit_table<'h>(look: &Look, hits: impl IntoIterator<Item = &'h Hit>) -> Table {
+    let mut table = Table::new(&[
+        Column::text("CREATED"),
+        Column::text("SAGA_ID"),
+        Column::message("NAME", 8),
+        Column::text("STATE"),
+        Column::text("WHERE"),
+        Column::message("NODE", 8),
+        Column::message("EXCERPT", 20),
+    ]);
+    for Hit { saga_id, name, state, created, place, node, time: _, excerpt: around } in hits {
+        table.push(vec![
+            field(created, |created| time::when(look, *created)),
+            Cell::new(saga_id),
+            field(name, |name| excerpt(name, LONGEST_NAME)),
+            field(state, Clone::clone),
+            Cell::new(place.as_str()),
+            Cell::or_absent(node.as_ref()),
+            Cell::or_absent(around.as_ref()),
+        ]);
+    }
+    table
+}
+
+/// Writes what is slow: a table per question.
+pub fn render_slow(out: &mut dyn Write, look: &Look, report: &slow::Report) -> io::Result<()> {
+    let slow::Report { sagas, unreadable: _, is_cut: _, nodes, slowest, gaps } = report;
+    let heading =
+        |out: &mut dyn Write, text: String| writeln!(out, "{}", look.paint.apply(Style::Heading, text));
+    if nodes.is_empty() && slowest.is_empty() {
+        return writeln!(out, "nothing ran in {sagas} sagas");
+    }
+    heading(out, format!("nodes of {sagas} sagas, by p90:"))?;
+    let mut table = Table::new(&[
+        Column::message("NAME", 12),
+        Column::message("NODE", 12),
+        Column::text("ACTION"),
+        Column::number("COUNT"),
+        Column::number("P50"),
+        Column::number("P90"),
+        Column::number("P99"),
+        Column::number("MAX"),
+    ]);
+    for slow::NodeTimes { name, node, undo, count, p50_ms, p90_ms, p99_ms, max_ms } in nodes {
+        table.push(vec![
+            Cell::new(excerpt(name, LONGEST_NAME)),
+            Cell::new(excerpt(node, LONGEST_NAME)),
+            Cell::new(action(*undo)),
+            Cell::new(count),
+            took(*p50_ms),
+            took(*p90_ms),
+            took(*p99_ms),
+            took(*max_ms),
+        ]);
+    }
+    table.indented(2).render(look, out)?;
+    if !slowest.is_empty() {
+        heading(out, "slowest runs:".to_owned())?;
+        let mut table = Table::new(&[
+            Column::number("TOOK"),
+            Column::message("NODE", 12),
+            Column::text("ACTION"),
+            Column::text("SAGA_ID"),
+            Column::message("NAME", 8),
+            Column::text("STARTED"),
+        ]);
+        for slow::SlowNode { took_ms, ended, saga_id, name, node, undo, started } in slowest {
+            let took = match ended {
+                true => took(*took_ms),
+                false => Cell::new(format!("{} and on", in_words(*took_ms))).styled(Style::Warning),
+            };
+            table.push(vec![
+                took,
+                Cell::new(excerpt(node, LONGEST_NAME)),
+                Cell::new(action(*undo)),
+                Cell::new(saga_id),
+                Cell::new(excerpt(name, LONGEST_NAME)),
+                Cell::new(time::when(look, *started)),
+            ]);
+        }
+        table.indented(2).render(look, out)?;
+    }
+    if !gaps.is_empty() {
+        heading(out, "longest gaps:".to_owned())?;
+        let mut table = Table::new(&[
+            Column::number("TOOK"),
+            Column::message("AFTER", 8),
+            Column::message("BEFORE", 8),
+            Column::text("SAGA_ID"),
+            Column::message("NAME", 8),
+            Column::text("FROM"),
+        ]);
+        for slow::LongGap { took_ms, saga_id, name, after, before, from } in gaps {
+            table.push(vec![
+                took(*took_ms),
+                Cell::new(excerpt(after, LONGEST_NAME)),
+                Cell::new(excerpt(before, LONGEST_NAME)),
+                Cell::new(saga_id),
+                Cell::new(excerpt(name, LONGEST_NAME)),
+                Cell::new(time::when(look, *from)),
+            ]);
+        }
+        table.indented(2).render(look, out)?;
+    }
+    Ok(())
+}
+
+fn action(is_undo: bool) -> &'static str {
+    if is_undo { "undo" } else { "do" }
+}
+
+fn took(millis: f64) -> Cell {
+    Cell::new(in_words(millis))
+}
+
+fn in_words(millis: f64) -> String {
+    let duration = std::time::Duration::try_from_secs_f64(millis / 1000.0).unwrap_or_default();
+    time::measured(duration)
 }
 
 /// How a saga ended, or `-` if it has not.

@@ -2,6 +2,8 @@
 //! whether its log is legal. Pure: rows in, a reading out.
 
 pub mod action_error;
+pub mod mentions;
 pub mod node_names;
 pub mod record;
 pub mod summary;
+pub mod timing;

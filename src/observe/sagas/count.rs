@@ -3,9 +3,9 @@
 //! Everything that a filter lets through is gone through once; what is kept is one number per group. Groups by error can be many,
 //! since errors hold names and ids, so there is an end to them.
 
-use super::failed_nodes;
 use super::filter::Filter;
-use super::walk::{Candidate, Walk, Way};
+use super::walk::{Candidate, Walk};
+use super::{SagasError, failed_nodes};
 use crate::saga_log::record::Field;
 use crate::saga_log::summary::{self, Identity, NodeShape};
 use crate::store::inspect::Inspector;
@@ -110,15 +110,20 @@ pub struct CountingEvents {
 
 impl Counting {
     /// Begins to count; `newest` stops after so many sagas, newest first where an index knows which these are.
-    pub fn begin(
+    ///
+    /// # Errors
+    ///
+    /// If what is asked for cannot be found out, or the database not be read.
+    pub async fn begin(
         inspector: Inspector,
         filter: Filter,
         keys: Vec<Key>,
         newest: Option<u64>,
         now: Time,
-    ) -> Self {
-        let walk = walk(inspector, filter, now);
-        Self { walk, keys, groups: HashMap::new(), counted: 0, left: newest }
+    ) -> Result<Self, SagasError> {
+        // Counting is known to take its time, so nothing needs to be agreed to.
+        let walk = Walk::begin(inspector, filter, now).await?;
+        Ok(Self { walk, keys, groups: HashMap::new(), counted: 0, left: newest })
     }
 
     /// Counts on; false at the end.
@@ -255,9 +260,13 @@ pub struct CountCoverage {
 
 impl CountingEvents {
     /// Begins to count.
-    pub fn begin(inspector: Inspector, filter: Filter, now: Time) -> Self {
-        let walk = walk(inspector, filter, now);
-        Self { walk, types: BTreeMap::new(), shapes: BTreeMap::new(), counted: 0 }
+    ///
+    /// # Errors
+    ///
+    /// If what is asked for cannot be found out, or the database not be read.
+    pub async fn begin(inspector: Inspector, filter: Filter, now: Time) -> Result<Self, SagasError> {
+        let walk = Walk::begin(inspector, filter, now).await?;
+        Ok(Self { walk, types: BTreeMap::new(), shapes: BTreeMap::new(), counted: 0 })
     }
 
     /// Counts on; false at the end.
@@ -298,12 +307,6 @@ impl CountingEvents {
         let shapes: Vec<_> = self.shapes.iter().map(|(shape, nodes)| (*shape, *nodes)).collect();
         EventCounts { events: self.types.clone(), identities: summary::identities(&shapes).into() }
     }
-}
-
-/// A way through everything that is to be counted. Counting is known to take its time, so nothing needs to be agreed to.
-fn walk(inspector: Inspector, filter: Filter, now: Time) -> Walk {
-    let way = Way::choose(&filter, inspector.describe(), None);
-    Walk::new(inspector, filter, now, way)
 }
 
 fn shared<T>(field: &Field<T>, show: impl FnOnce(&T) -> String) -> Shared {

@@ -5,12 +5,11 @@
 //! then these are loaded. So memory holds at most two words for each saga that is unfinished, and a page of rows.
 
 use super::filter::Filter;
-use super::walk::{Candidate, FREE_SCAN, KNOWN_NAMES, Walk, Way};
-use super::{Failures, ListedSaga};
+use super::walk::{Candidate, FREE_SCAN, Walk, Way};
+use super::{Failures, ListedSaga, SagasError};
 use crate::saga_log::summary::LogTotals;
 use crate::store::inspect::Inspector;
 use crate::store::inspect::error::InspectError;
-use crate::store::inspect::listing::Order;
 use crate::wire::ids::SagaId;
 use crate::wire::time::Time;
 use std::cmp::Reverse;
@@ -31,36 +30,6 @@ pub struct Request {
     pub limit: Option<u64>,
     /// Whether everything may be read where no index serves.
     pub may_scan: bool,
-}
-
-/// Why there is no listing.
-#[derive(Debug, thiserror::Error)]
-pub enum ListError {
-    /// The database could not be read.
-    #[error(transparent)]
-    Inspect(#[from] InspectError),
-    /// No saga has ever had such a name.
-    #[error("no saga is named {asked}; known names: {}", known.join(", "))]
-    UnknownName {
-        /// As it was asked for.
-        asked: String,
-        /// The names that there are.
-        known: Vec<String>,
-    },
-    /// Everything would have to be read, which is much, and nobody said that it may be.
-    #[error("{source_name} has no index for this, and more than {FREE_SCAN} sagas")]
-    NeedsScan {
-        /// The database.
-        source_name: String,
-    },
-    /// The database does not say who is gone.
-    #[error(
-        "{source_name} has neither a table sec nor a table db_metadata_nexus, so nobody knows which owners are gone"
-    )]
-    NoOwners {
-        /// The database.
-        source_name: String,
-    },
 }
 
 /// A listing on its way.
@@ -100,21 +69,14 @@ impl Listing {
     ///
     /// # Errors
     ///
-    /// Any [`ListError`].
-    pub async fn begin(inspector: Inspector, request: Request, now: Time) -> Result<Self, ListError> {
+    /// Any [`SagasError`].
+    pub async fn begin(inspector: Inspector, request: Request, now: Time) -> Result<Self, SagasError> {
         let Request { filter, limit, may_scan } = request;
-        let source = inspector.describe();
-        let source_name = || inspector.describe().url.clone();
-        if filter.orphaned && source.sec.is_none() && source.nexus.is_none() {
-            return Err(ListError::NoOwners { source_name: source_name() });
+        let walk = Walk::begin(inspector, filter, now).await?;
+        let has_scanned_all = walk.goes_through_all();
+        if has_scanned_all && !may_scan && walk.inspector().has_more_than(FREE_SCAN).await? {
+            return Err(SagasError::NeedsScan { source_name: walk.inspector().describe().url.clone() });
         }
-        let names = wanted_names(&inspector, &filter).await?;
-        let way = Way::choose(&filter, source, names.as_deref());
-        let has_scanned_all = way == Way::Pages(Order::ById);
-        if has_scanned_all && !may_scan && inspector.has_more_than(FREE_SCAN).await? {
-            return Err(ListError::NeedsScan { source_name: source_name() });
-        }
-        let walk = Walk::new(inspector, filter, now, way);
         Ok(Self { walk, now, left: limit, sorted: None, is_cut: false, listed: 0, has_scanned_all })
     }
 
@@ -173,7 +135,7 @@ impl Listing {
             is_by_failure: *self.walk.way() == Way::Failures,
             undecided: self.walk.undecided,
             unreadable_ids: self.walk.unreadable_ids.clone(),
-            no_such_name: self.has_scanned_all && self.walk.has_met_no_name(),
+            no_such_name: self.walk.has_met_no_name(),
         }
     }
 
@@ -208,25 +170,6 @@ impl Listing {
     /// The moment that ages are counted from.
     pub fn now(&self) -> Time {
         self.now
-    }
-}
-
-/// The names that a filter's patterns stand for, if that can be found out.
-async fn wanted_names(inspector: &Inspector, filter: &Filter) -> Result<Option<Vec<String>>, ListError> {
-    if filter.names.is_empty() {
-        return Ok(None);
-    }
-    let Some(known) = inspector.list_names(KNOWN_NAMES).await? else { return Ok(None) };
-    let wanted: Vec<String> =
-        known.iter().filter(|name| filter.names.iter().any(|glob| glob.matches(name))).cloned().collect();
-    match (wanted.is_empty(), known.len() < KNOWN_NAMES) {
-        (false, true) => Ok(Some(wanted)),
-        (true, true) => {
-            let asked: Vec<String> = filter.names.iter().map(|glob| format!("{:?}", glob.0)).collect();
-            Err(ListError::UnknownName { asked: asked.join(" or "), known })
-        }
-        // There are names that were not seen.
-        (_, false) => Ok(None),
     }
 }
 

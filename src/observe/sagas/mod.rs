@@ -5,6 +5,8 @@
 //!   walk.rs     the way through the database: which index, page by page
 //!   list.rs     newest first, with everything that a row shows
 //!   count.rs    how many of each kind, and what their logs add up to
+//!   find.rs     which mention an object
+//!   slow.rs     what takes long
 //! ```
 //!
 //! All of it streams: a caller asks for the next part until there is none, so that it can print, show progress or stop at any
@@ -12,13 +14,16 @@
 
 pub mod count;
 pub mod filter;
+pub mod find;
 pub mod list;
+pub mod slow;
 mod walk;
 
 use crate::saga_log::action_error;
 use crate::saga_log::node_names::NodeNames;
 use crate::saga_log::record::{Field, SagaRecord};
 use crate::saga_log::summary::{self, LogTotals, Outcome};
+use crate::store::inspect::error::InspectError;
 use crate::store::inspect::logs::Failure;
 use crate::wire::ids::{SagaId, SecId};
 use crate::wire::sagas::{Saga, SagaErrorInfo, SagaState};
@@ -66,6 +71,36 @@ pub struct FailedNode {
     pub node: String,
     /// The error in words; `None` if none was recorded, as a Nexus does with the errors of undo actions.
     pub error: Option<String>,
+}
+
+/// Why a question about sagas has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SagasError {
+    /// The database could not be read.
+    #[error(transparent)]
+    Inspect(#[from] InspectError),
+    /// No saga has ever had such a name.
+    #[error("no saga is named {asked}; known names: {}", known.join(", "))]
+    UnknownName {
+        /// As it was asked for.
+        asked: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// Everything would have to be read, which is much, and nobody said that it may be.
+    #[error("{source_name} has no index for this, and more than {FREE_SCAN} sagas")]
+    NeedsScan {
+        /// The database.
+        source_name: String,
+    },
+    /// The database does not say who is gone.
+    #[error(
+        "{source_name} has neither a table sec nor a table db_metadata_nexus, so nobody knows which owners are gone"
+    )]
+    NoOwners {
+        /// The database.
+        source_name: String,
+    },
 }
 
 impl ListedSaga {

@@ -3,8 +3,8 @@
 //! The choice of the way is made once, from what is wanted and which indexes there are ([`Way::choose`]), and told to the
 //! user. Where no index serves, everything would have to be read: that is done unasked only where it is little.
 
-use super::Failures;
 use super::filter::{Filter, Verdict, is_unfinished};
+use super::{Failures, SagasError};
 use crate::saga_log::record::{Field, SagaRecord};
 use crate::saga_log::summary::LogTotals;
 use crate::store::inspect::Inspector;
@@ -24,7 +24,7 @@ pub const FREE_SCAN: u32 = 10_000;
 const MOST_NAMES: usize = 32;
 
 /// Most names that are told apart. Kinds of sagas are part of a program; this many are something else.
-pub(super) const KNOWN_NAMES: usize = 1_000;
+const KNOWN_NAMES: usize = 1_000;
 
 /// How the sagas are gone through.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +37,7 @@ pub(super) enum Way {
 
 impl Way {
     /// The best way to what a filter wants; `names` are those that it wants, if they could be found out.
-    pub(super) fn choose(filter: &Filter, source: &Source, names: Option<&[String]>) -> Self {
+    fn choose(filter: &Filter, source: &Source, names: Option<&[String]>) -> Self {
         if filter.wants_unfinished_only() && source.has_unfinished_index() {
             return Self::Pages(Order::UnfinishedByOwner);
         }
@@ -91,7 +91,18 @@ enum Place {
 }
 
 impl Walk {
-    pub(super) fn new(inspector: Inspector, filter: Filter, now: Time, way: Way) -> Self {
+    /// Finds the way; reads nothing much yet.
+    pub(super) async fn begin(inspector: Inspector, filter: Filter, now: Time) -> Result<Self, SagasError> {
+        let source = inspector.describe();
+        if filter.orphaned && source.sec.is_none() && source.nexus.is_none() {
+            return Err(SagasError::NoOwners { source_name: source.url.clone() });
+        }
+        let names = wanted_names(&inspector, &filter).await?;
+        let way = Way::choose(&filter, source, names.as_deref());
+        Ok(Self::new(inspector, filter, now, way))
+    }
+
+    fn new(inspector: Inspector, filter: Filter, now: Time, way: Way) -> Self {
         let place = match way {
             Way::Pages(_) => Place::Sagas(None),
             Way::Failures => Place::Failures(None),
@@ -131,9 +142,14 @@ impl Walk {
         self.filter == Filter { since, until, older_than, ..by_index }
     }
 
-    /// Whether names were asked for and no saga that was looked at has one of these, wanted otherwise or not.
+    /// Whether every saga there is is looked at, for want of an index.
+    pub(super) fn goes_through_all(&self) -> bool {
+        self.way == Way::Pages(Order::ById)
+    }
+
+    /// Whether names were asked for, and now that every saga was looked at none has one of these, wanted otherwise or not.
     pub(super) fn has_met_no_name(&self) -> bool {
-        !self.filter.names.is_empty() && !self.has_met_name
+        !self.filter.names.is_empty() && !self.has_met_name && self.goes_through_all() && !self.has_more()
     }
 
     /// Whether there may be more.
@@ -272,6 +288,25 @@ fn is_gone(sec: &SecLookup) -> bool {
         SecLookup::Row(sec) => {
             sec.state.value().is_some_and(|state| matches!(state.as_str(), "expunged" | "quiesced"))
         }
+    }
+}
+
+/// The names that a filter's patterns stand for, if that can be found out.
+async fn wanted_names(inspector: &Inspector, filter: &Filter) -> Result<Option<Vec<String>>, SagasError> {
+    if filter.names.is_empty() {
+        return Ok(None);
+    }
+    let Some(known) = inspector.list_names(KNOWN_NAMES).await? else { return Ok(None) };
+    let wanted: Vec<String> =
+        known.iter().filter(|name| filter.names.iter().any(|glob| glob.matches(name))).cloned().collect();
+    match (wanted.is_empty(), known.len() < KNOWN_NAMES) {
+        (false, true) => Ok(Some(wanted)),
+        (true, true) => {
+            let asked: Vec<String> = filter.names.iter().map(|glob| format!("{:?}", glob.0)).collect();
+            Err(SagasError::UnknownName { asked: asked.join(" or "), known })
+        }
+        // There are names that were not seen.
+        (_, false) => Ok(None),
     }
 }
 

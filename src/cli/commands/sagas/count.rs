@@ -1,10 +1,10 @@
 //! `sagactl sagas count`: how many sagas of which kind.
 
 use super::filters::FilterArgs;
-use super::list::counted;
+use super::{counted, judge_ids, unknown_name};
 use crate::cli::config::OutputMode;
 use crate::cli::context::Context;
-use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
+use crate::cli::failure::{CommandResult, Failure};
 use crate::cli::progress::Progress;
 use crate::observe::sagas::count::{CountCoverage, Counting, CountingEvents, Key};
 use crate::observe::sagas::filter::Filter;
@@ -54,7 +54,7 @@ pub(super) async fn run(ctx: &mut Context<'_>, args: CountArgs) -> CommandResult
         }
         keys.push(key);
     }
-    let mut counting = Counting::begin(inspector.clone(), filter.clone(), keys.clone(), None, now);
+    let mut counting = Counting::begin(inspector.clone(), filter.clone(), keys.clone(), None, now).await?;
     let mut progress = Progress::new(ctx);
     while counting.advance().await? {
         progress.show(ctx, || scanned(counting.progress()));
@@ -79,7 +79,7 @@ async fn count_events(
     filter: Filter,
     now: Time,
 ) -> CommandResult {
-    let mut counting = CountingEvents::begin(inspector.clone(), filter.clone(), now);
+    let mut counting = CountingEvents::begin(inspector.clone(), filter.clone(), now).await?;
     let mut progress = Progress::new(ctx);
     while counting.advance().await? {
         progress.show(ctx, || scanned(counting.progress()));
@@ -98,16 +98,11 @@ async fn count_events(
 }
 
 fn scanned((counted, scanned): (u64, u64)) -> String {
-    format!("scanned {scanned} rows, counted {}", super::list::counted(counted, "saga"))
+    format!("scanned {scanned} rows, counted {}", super::counted(counted, "saga"))
 }
 
 fn check_names(inspector: &Inspector, filter: &Filter, coverage: CountCoverage) -> Result<(), Failure> {
-    // Where only the unfinished were looked at, others may have that name.
-    if !coverage.no_such_name || filter.wants_unfinished_only() || filter.wants_failures_only() {
-        return Ok(());
-    }
-    let asked: Vec<String> = filter.names.iter().map(|glob| format!("{:?}", glob.0)).collect();
-    Err(Failure::unusable(format!("no saga in {} is named {}", inspector.describe().url, asked.join(" or "))))
+    if coverage.no_such_name { Err(unknown_name(inspector, &filter.names)) } else { Ok(()) }
 }
 
 fn conclude(
@@ -127,9 +122,5 @@ fn conclude(
             counted(coverage.undecided, "saga")
         ));
     }
-    match coverage.unreadable_ids {
-        0 => Ok(Outcome::Good),
-        rows => Err(Failure::new(Kind::Nonsense, format!("{rows} rows of saga have no readable id"))
-            .because("they are not counted")),
-    }
+    judge_ids(coverage.unreadable_ids, "they are not counted")
 }

@@ -1,13 +1,14 @@
 //! `sagactl sagas list`: the newest sagas that one asks for.
 
 use super::filters::FilterArgs;
+use super::{counted, judge_ids, unknown_name};
 use crate::cli::config::OutputMode;
 use crate::cli::context::Context;
-use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
+use crate::cli::failure::{CommandResult, Failure, Outcome};
 use crate::cli::progress::Progress;
 use crate::observe::sagas::ListedSaga;
 use crate::observe::sagas::filter::Filter;
-use crate::observe::sagas::list::{Coverage, ListError, Listing, Request};
+use crate::observe::sagas::list::{Coverage, Listing, Request};
 use crate::render;
 use crate::saga_log::summary::Outcome as SagaOutcome;
 use crate::store::inspect::Inspector;
@@ -113,8 +114,7 @@ async fn conclude(
     } = coverage;
     let source = inspector.describe();
     if *no_such_name {
-        let asked: Vec<String> = filter.names.iter().map(|glob| format!("{:?}", glob.0)).collect();
-        return Err(Failure::unusable(format!("no saga in {} is named {}", source.url, asked.join(" or "))));
+        return Err(unknown_name(inspector, &filter.names));
     }
     if *listed == 0 {
         check_secs(inspector, filter).await?;
@@ -137,13 +137,9 @@ async fn conclude(
             "{undecided} more sagas may be meant, but what would tell cannot be read; without filters they are listed"
         ));
     }
-    if unreadable_ids.is_empty() {
-        return Ok(Outcome::Good);
-    }
     let shown: Vec<String> =
         unreadable_ids.iter().take(5).map(|raw| format!("{:?}", render::escape::excerpt(raw, 60))).collect();
-    Err(Failure::new(Kind::Nonsense, format!("{} rows of saga have no readable id", unreadable_ids.len()))
-        .because(format!("their ids are {}", shown.join(", "))))
+    judge_ids(unreadable_ids.len() as u64, &format!("instead of an id they have {}", shown.join(", ")))
 }
 
 /// An empty answer about a SEC that nobody knows is a mistyped id.
@@ -206,11 +202,6 @@ async fn list_memory(
     Ok(Outcome::Good)
 }
 
-/// A number of things: `1 saga`, `2 sagas`.
-pub(super) fn counted(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
-}
-
 /// Writes sagas as they come.
 struct ListWriter {
     mode: OutputMode,
@@ -232,12 +223,7 @@ impl ListWriter {
             OutputMode::Table => self.write_table(ctx, sagas)?,
             OutputMode::Ids => sagas.iter().try_for_each(|saga| writeln!(ctx.out(), "{}", saga.saga_id))?,
             OutputMode::Jsonl => sagas.iter().try_for_each(|saga| ctx.write_json(OutputMode::Jsonl, saga))?,
-            OutputMode::Json => {
-                for (index, saga) in (self.written..).zip(sagas) {
-                    write!(ctx.out(), "{}", if index == 0 { "[\n" } else { ",\n" })?;
-                    render::json::write_item(ctx.out(), saga)?;
-                }
-            }
+            OutputMode::Json => render::json::write_items(ctx.out(), self.written, sagas)?,
         }
         self.written += sagas.len() as u64;
         // So that a reader who has seen enough can end us, and one who waits sees what there is.
@@ -273,25 +259,8 @@ impl ListWriter {
     fn finish(&mut self, ctx: &mut Context<'_>) -> io::Result<()> {
         match (self.mode, self.written) {
             (OutputMode::Table, 0) => self.write_table(ctx, &[]),
-            (OutputMode::Json, 0) => writeln!(ctx.out(), "[]"),
-            (OutputMode::Json, _) => writeln!(ctx.out(), "\n]"),
+            (OutputMode::Json, written) => render::json::end_items(ctx.out(), written),
             (OutputMode::Table | OutputMode::Jsonl | OutputMode::Ids, _) => Ok(()),
-        }
-    }
-}
-
-impl From<ListError> for Failure {
-    fn from(error: ListError) -> Self {
-        let text = error.to_string();
-        match error {
-            ListError::Inspect(error) => error.into(),
-            ListError::UnknownName { .. } => Self::unusable(text),
-            ListError::NeedsScan { .. } => Self::unusable("listing these would read every saga")
-                .because(text)
-                .hint("--unfinished uses an index that is there; --scan reads everything all the same"),
-            ListError::NoOwners { .. } => {
-                Self::unusable("cannot tell which sagas are orphaned").because(text)
-            }
         }
     }
 }
