@@ -18,14 +18,26 @@ pub struct Migration {
     pub version: i64,
     /// What it brings, in a few words for logs.
     pub name: &'static str,
-    /// SQLite's text: any number of statements. A further backend has its text in a field beside this one.
+    /// SQLite's text: any number of statements.
     pub sqlite: &'static str,
+    /// PostgreSQL's text, likewise, in the subset of CockroachDB.
+    pub postgres: &'static str,
 }
 
 /// All migrations, oldest first.
 pub const MIGRATIONS: &[Migration] = &[
-    Migration { version: 1, name: "sagas, their logs and owners", sqlite: SAGAS_SQLITE },
-    Migration { version: 2, name: "the external API's objects", sqlite: super::domain::schema::SQLITE },
+    Migration {
+        version: 1,
+        name: "sagas, their logs and owners",
+        sqlite: SAGAS_SQLITE,
+        postgres: SAGAS_POSTGRES,
+    },
+    Migration {
+        version: 2,
+        name: "the external API's objects",
+        sqlite: super::domain::schema::SQLITE,
+        postgres: super::domain::schema::POSTGRES,
+    },
 ];
 
 /// The version that this program reads and writes.
@@ -95,6 +107,73 @@ CREATE TABLE idempotency_key (
     saga_id TEXT NOT NULL,
     time_created TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// As a Nexus has them, but for what is ours:
+///
+/// - `writer_session` and `writer_batch` belong to the process that writes as this SEC, see `store::postgres`. Its every
+///   transaction changes them.
+/// - There is no index on candidates beside `lookup_saga_by_sec`: DAGs are kept outside of the rows, which are small.
+const SAGAS_POSTGRES: &str = "
+CREATE TABLE sagactl_schema (
+    singleton BIGINT NOT NULL PRIMARY KEY CHECK (singleton = 1),
+    version BIGINT NOT NULL
+);
+INSERT INTO sagactl_schema (singleton, version) VALUES (1, 0);
+
+CREATE TYPE saga_state AS ENUM ('running', 'unwinding', 'done', 'abandoned');
+CREATE TYPE saga_abandon_reason AS ENUM ('omdb', 'unrecoverable', 'orphaned');
+
+CREATE TABLE saga (
+    id UUID NOT NULL PRIMARY KEY,
+    creator UUID NOT NULL,
+    time_created TIMESTAMPTZ NOT NULL,
+    name VARCHAR(128) NOT NULL,
+    saga_dag JSONB NOT NULL,
+    saga_state saga_state NOT NULL,
+    current_sec UUID,
+    adopt_generation BIGINT NOT NULL,
+    adopt_time TIMESTAMPTZ NOT NULL,
+    abandon_time TIMESTAMPTZ,
+    abandon_reason saga_abandon_reason,
+    abandon_comment TEXT,
+    CONSTRAINT abandoned_requires_metadata CHECK (
+        saga_state <> 'abandoned'
+        OR (abandon_time IS NOT NULL AND abandon_reason IS NOT NULL AND abandon_comment IS NOT NULL)
+    ),
+    CONSTRAINT not_abandoned_requires_no_metadata CHECK (
+        saga_state = 'abandoned'
+        OR (abandon_time IS NULL AND abandon_reason IS NULL AND abandon_comment IS NULL)
+    )
+);
+CREATE UNIQUE INDEX lookup_saga_by_sec ON saga (current_sec, id) WHERE saga_state <> 'done';
+
+CREATE TABLE saga_node_event (
+    saga_id UUID NOT NULL,
+    node_id BIGINT NOT NULL,
+    event_type VARCHAR(31) NOT NULL,
+    data JSONB,
+    event_time TIMESTAMPTZ NOT NULL,
+    creator UUID NOT NULL,
+    PRIMARY KEY (saga_id, node_id, event_type)
+);
+
+CREATE TABLE sec (
+    id UUID NOT NULL PRIMARY KEY,
+    internal_address TEXT NOT NULL,
+    state TEXT NOT NULL CONSTRAINT sec_state_known CHECK (state IN ('active', 'expunged')),
+    time_started TIMESTAMPTZ NOT NULL,
+    time_heartbeat TIMESTAMPTZ NOT NULL,
+    writer_session UUID,
+    writer_batch BIGINT
+);
+
+CREATE TABLE idempotency_key (
+    key TEXT NOT NULL PRIMARY KEY,
+    request_digest TEXT NOT NULL,
+    saga_id UUID NOT NULL,
+    time_created TIMESTAMPTZ NOT NULL
+);
 ";
 
 #[cfg(test)]
