@@ -6,8 +6,11 @@ mod config;
 mod connection;
 mod coordinator;
 mod demo_saga;
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod readme;
 mod recovery;
+mod scratch_postgres;
 mod status;
 mod support;
 mod tasks;

@@ -157,11 +157,9 @@ impl Store for SqliteStore {
     }
 
     fn write_unwaited(&self, write: Write) {
-        // Without a lane there would be nobody to hear of a refusal: not now, and not by the writes that follow.
-        let lane = write.lane.expect("a write that nobody waits for has a lane");
         let writer =
             self.writer.as_ref().expect("sagas do not run on a store that was opened for reading only");
-        writer.hand_over_unwaited(write, lane);
+        writer.hand_over_unwaited(write);
     }
 
     fn close_lane(&self, lane: Lane) {
