@@ -315,8 +315,9 @@ fn a_database_out_of_reach_takes_nothing_away_from_the_rest() {
         (&["status"][..], "sqlite:/nonexistent/sagactl.db: cannot open database"),
         (&["status", "--db-url", "sqlite:none.db"], "sqlite:none.db: cannot open database"),
         (
-            &["status", "--db-url", "postgresql://root:s3cret@h/omicron"],
-            "postgresql://h/omicron: this version reads SQLite databases only",
+            &["status", "--db-url", "postgresql://root:s3cret@127.0.0.1:1/omicron"],
+            "postgresql://127.0.0.1:1/omicron: cannot open database postgresql://root@127.0.0.1:1/omicron: \
+             error connecting to server: Connection refused",
         ),
     ] {
         let run = env.run(arguments);
