@@ -38,6 +38,7 @@ pub mod postgres;
 mod queue;
 pub mod sagas;
 pub mod schema;
+pub mod secs;
 pub mod sql;
 pub mod sqlite;
 #[cfg(test)]

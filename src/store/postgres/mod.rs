@@ -193,6 +193,15 @@ impl PostgresStore {
     }
 }
 
+/// Whether a URL can be understood, without connecting to anything.
+///
+/// # Errors
+///
+/// [`StoreError::Unusable`] without a word of the URL, since that may hold a password.
+pub fn check_url(url: &str) -> Result<(), StoreError> {
+    Target::parse(url).map(drop)
+}
+
 /// What is done with a database's schema when it is opened.
 enum Start {
     Migrate,

@@ -103,7 +103,8 @@ impl Writer {
 
     async fn carry_out(&mut self, batch: &mut [Entry]) -> Result<(), Hopeless> {
         // What is still to be done, the next part last.
-        let mut parts = Vec::from([0..batch.len()]);
+        let everything = 0..batch.len();
+        let mut parts = vec![everything];
         let mut times_in_the_way = 0;
         while let Some(part) = parts.pop() {
             let Some(part) = self.up_to_a_closing(batch, part, &mut parts) else { continue };
