@@ -80,7 +80,7 @@ impl Context<'_> {
         };
         match url {
             DbUrl::Sqlite(path) => Inspector::open_file(path, &options).await,
-            DbUrl::Postgresql(url) => Inspector::open(url, &options).await,
+            DbUrl::Postgresql(url) => Inspector::open_server(url, &options).await,
         }
     }
 
