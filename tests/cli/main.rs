@@ -10,6 +10,7 @@ mod demo_saga;
 mod postgres;
 mod readme;
 mod recovery;
+mod sagas;
 mod scratch_postgres;
 mod status;
 mod support;

@@ -7,6 +7,7 @@
 use super::filter::Filter;
 use super::walk::{Candidate, FREE_SCAN, Walk, Way};
 use super::{Failures, ListedSaga, SagasError};
+use crate::saga_log::record::SagaRecord;
 use crate::saga_log::summary::LogTotals;
 use crate::store::inspect::Inspector;
 use crate::store::inspect::error::InspectError;
@@ -161,9 +162,12 @@ impl Listing {
     /// Loads the rows of a page of [`sort`](Self::sort), newest first.
     async fn load(&self, mut page: Vec<SagaId>) -> Result<Vec<Candidate>, InspectError> {
         page.reverse();
-        let rows = self.walk.inspector().load_sagas(&page).await?;
-        let mut rows: HashMap<SagaId, _> = rows.into_iter().map(|saga| (saga.id, saga)).collect();
-        let found = page.iter().filter_map(|id| rows.remove(id));
+        // One row each, unless the database lacks the constraint that sees to it.
+        let mut rows: HashMap<SagaId, Vec<SagaRecord>> = HashMap::new();
+        for saga in self.walk.inspector().load_sagas(&page).await? {
+            rows.entry(saga.id).or_default().push(saga);
+        }
+        let found = page.iter().filter_map(|id| rows.get_mut(id)?.pop());
         Ok(found.map(|saga| Candidate { saga, totals: None }).collect())
     }
 
@@ -188,23 +192,23 @@ async fn describe(
             .filter(|candidate| candidate.totals.is_none())
             .map(|candidate| candidate.saga.id)
             .collect();
-        let mut totals = inspector.load_log_totals(&unread).await?;
+        let totals = inspector.load_log_totals(&unread).await?;
         let nodes = inspector.load_node_counts(&ids).await?;
         let page: Vec<(_, LogTotals)> = page
             .into_iter()
             .map(|Candidate { saga, totals: read }| {
-                let totals = read.or_else(|| totals.remove(&saga.id)).unwrap_or_default();
+                let totals = read.or_else(|| totals.get(&saga.id).cloned()).unwrap_or_default();
                 (saga, totals)
             })
             .collect();
         let failed: Vec<SagaId> =
             page.iter().filter(|(_, totals)| totals.has_failure()).map(|(saga, _)| saga.id).collect();
-        let mut failures: Failures = inspector.load_failures(&failed).await?;
+        let failures: Failures = inspector.load_failures(&failed).await?;
         let dags = if failed.is_empty() { HashMap::new() } else { inspector.load_dags(&failed).await? };
         for (saga, totals) in page {
             let id = saga.id;
-            let failures = failures.remove(&id).unwrap_or_default();
-            described.push(ListedSaga::new(saga, &totals, nodes.get(&id).copied(), &failures, dags.get(&id)));
+            let failures = failures.get(&id).map_or(&[][..], |failures| failures);
+            described.push(ListedSaga::new(saga, &totals, nodes.get(&id).copied(), failures, dags.get(&id)));
         }
     }
     Ok(described)

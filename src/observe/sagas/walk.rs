@@ -230,7 +230,7 @@ impl Walk {
                 wanted.push(saga);
             }
         }
-        let mut totals = match self.filter.needs_logs() {
+        let totals = match self.filter.needs_logs() {
             true => Some(self.inspector.load_log_totals(&ids(&wanted)).await?),
             false => None,
         };
@@ -240,7 +240,7 @@ impl Walk {
         };
         let mut chosen = Vec::with_capacity(wanted.len());
         for saga in wanted {
-            let totals = totals.as_mut().map(|totals| totals.remove(&saga.id).unwrap_or_default());
+            let totals = totals.as_ref().map(|totals| totals.get(&saga.id).cloned().unwrap_or_default());
             let mut verdict = match &totals {
                 Some(totals) => self.filter.admits_log(&saga, totals, self.now),
                 None => Verdict::Yes,

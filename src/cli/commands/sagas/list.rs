@@ -51,6 +51,19 @@ enum ListSource {
     Api,
 }
 
+/// What a database must have for every column of the list to be known.
+const SHOWN: [&str; 9] = [
+    "table saga",
+    "table saga_node_event",
+    "column saga.time_created",
+    "column saga.name",
+    "column saga.saga_state",
+    "column saga.current_sec",
+    "column saga.saga_dag",
+    "column saga_node_event.event_type",
+    "column saga_node_event.event_time",
+];
+
 /// Lists.
 pub(super) async fn run(ctx: &mut Context<'_>, args: ListArgs) -> CommandResult {
     let mode = ctx.output_among("sagas list", &OutputMode::ALL)?;
@@ -128,13 +141,15 @@ async fn conclude(
     if *has_scanned_all {
         ctx.note(format_args!("scanned all {scanned} sagas: the database has no index for this"));
     }
-    let missing = source.missing();
+    let mut missing = source.missing();
+    missing.retain(|missing| SHOWN.contains(&missing.as_str()));
     if !missing.is_empty() {
         ctx.note(format_args!("what the database does not have is shown as ?: {}", missing.join(", ")));
     }
     if *undecided > 0 {
         ctx.note(format_args!(
-            "{undecided} more sagas may be meant, but what would tell cannot be read; without filters they are listed"
+            "{} may be meant too, but what would tell cannot be read; without filters everything is listed",
+            counted(*undecided, "saga")
         ));
     }
     let shown: Vec<String> =
