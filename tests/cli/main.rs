@@ -11,6 +11,7 @@ mod postgres;
 mod readme;
 mod recovery;
 mod sagas;
+mod sagas_postgres;
 mod scratch_postgres;
 mod status;
 mod support;
