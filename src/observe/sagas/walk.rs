@@ -129,19 +129,6 @@ impl Walk {
         &self.way
     }
 
-    /// Whether the index hands out what is wanted and little else.
-    pub(super) fn selects_by_index(&self) -> bool {
-        let by_index = match &self.way {
-            Way::Pages(Order::NewestFirst) => Filter { names: Vec::new(), ..Filter::default() },
-            Way::Pages(Order::NewestFirstNamed(_)) => {
-                Filter { names: self.filter.names.clone(), ..Filter::default() }
-            }
-            Way::Pages(Order::UnfinishedByOwner | Order::ById) | Way::Failures => return false,
-        };
-        let Filter { since, until, older_than, .. } = self.filter;
-        self.filter == Filter { since, until, older_than, ..by_index }
-    }
-
     /// Whether every saga there is is looked at, for want of an index.
     pub(super) fn goes_through_all(&self) -> bool {
         self.way == Way::Pages(Order::ById)

@@ -8,7 +8,7 @@ use crate::cli::failure::{CommandResult, Failure, Outcome};
 use crate::cli::progress::Progress;
 use crate::observe::sagas::ListedSaga;
 use crate::observe::sagas::filter::Filter;
-use crate::observe::sagas::list::{Coverage, Listing, Request};
+use crate::observe::sagas::list::{Coverage, Detail, Listing, Request};
 use crate::render;
 use crate::saga_log::summary::Outcome as SagaOutcome;
 use crate::store::inspect::Inspector;
@@ -80,7 +80,8 @@ pub(super) async fn run(ctx: &mut Context<'_>, args: ListArgs) -> CommandResult 
         return list_memory(ctx, writer, &filter, limit).await;
     }
     let inspector = ctx.inspector().await?;
-    let request = Request { filter: filter.clone(), limit, may_scan: args.scan };
+    let detail = if mode == OutputMode::Ids { Detail::Id } else { Detail::Full };
+    let request = Request { filter: filter.clone(), limit, may_scan: args.scan, detail };
     let mut listing = Listing::begin(inspector.clone(), request, now).await?;
     let mut progress = Progress::new(ctx);
     while let Some(sagas) = listing.next().await? {
