@@ -230,30 +230,32 @@ impl<'c> Context<'c> {
         self.settings.db_url.as_ref()
     }
 
+    /// Which database there is beside a coordinator that says so much of itself.
+    pub(super) fn database_of(&mut self, info: Option<&Info>) -> Part<DbUrl> {
+        if let Some(chosen) = self.settings.db_url.clone() {
+            if !chosen.source.is_given() && !std::mem::replace(&mut self.db_url_noted, true) {
+                self.note_choice("database", "--db-url", &chosen);
+            }
+            return Part::Present(chosen.value);
+        }
+        match info.map(|info| (info, info.db_url.parse())) {
+            Some((_, Ok(url))) => Part::Present(url),
+            Some((info, Err(reason))) => {
+                Part::Missing(format!("the coordinator names its database {:?}: {reason}", info.db_url))
+            }
+            None => Part::Missing("no database; --db-url names one".to_owned()),
+        }
+    }
+
     /// The database, read-only: the one that the user named, else the one that the coordinator says it uses. Opened when it
     /// is first asked for.
     pub fn store(&mut self, info: Option<&Info>) -> Part<SharedStore> {
         if let Some(store) = &self.store {
             return Part::Present(store.clone());
         }
-        let url = match (&self.settings.db_url, info) {
-            (Some(chosen), _) => {
-                let chosen = chosen.clone();
-                if !chosen.source.is_given() && !std::mem::replace(&mut self.db_url_noted, true) {
-                    self.note_choice("database", "--db-url", &chosen);
-                }
-                chosen.value
-            }
-            (None, Some(info)) => match info.db_url.parse::<DbUrl>() {
-                Ok(url) => url,
-                Err(reason) => {
-                    return Part::Missing(format!(
-                        "the coordinator names its database {:?}: {reason}",
-                        info.db_url
-                    ));
-                }
-            },
-            (None, None) => return Part::Missing("no database; --db-url names one".to_owned()),
+        let url = match self.database_of(info) {
+            Part::Present(url) => url,
+            Part::Missing(reason) => return Part::Missing(reason),
         };
         match open_store(&url) {
             Ok(store) => {

@@ -3,11 +3,14 @@
 //! [`parse`] makes a [`Cli`] from arguments, [`run`] carries it out, and [`console::Console::finish`] turns what became
 //! of it into an exit code. A command's arguments and its body stand side by side in `commands/`, one file each.
 
+mod changes;
 pub mod commands;
 pub mod config;
+pub mod consent;
 pub mod console;
 pub mod context;
 pub mod failure;
+mod fatal;
 pub mod runtime;
 mod screen;
 mod suggest;
@@ -38,6 +41,7 @@ enum Command {
     Status(commands::status::StatusArgs),
     Activate(commands::activate::ActivateArgs),
     Tasks(commands::tasks::TasksArgs),
+    Secs(commands::secs::SecsArgs),
     DemoSaga(commands::demo_saga::DemoSagaArgs),
     Blast(commands::blast::BlastArgs),
     Coordinator(commands::coordinator::CoordinatorArgs),
@@ -74,6 +78,7 @@ fn dispatch(command: Command, ctx: &mut Context<'_>) -> CommandResult {
         Command::Status(args) => block_on(EndTheCommand, commands::status::run(ctx, args)),
         Command::Activate(args) => block_on(EndTheCommand, commands::activate::run(ctx, args)),
         Command::Tasks(args) => block_on(EndTheCommand, commands::tasks::run(ctx, args)),
+        Command::Secs(args) => block_on(EndTheCommand, commands::secs::run(ctx, args)),
         Command::DemoSaga(args) => block_on(EndTheCommand, commands::demo_saga::run(ctx, args)),
         Command::Blast(args) => block_on(Interrupts::AreTheCommandsOwn, commands::blast::run(ctx, args)),
         Command::Coordinator(args) => commands::coordinator::run(ctx, args),

@@ -14,6 +14,7 @@ pub mod activate;
 pub mod blast;
 pub mod escape;
 pub mod json;
+pub mod secs;
 pub mod status;
 pub mod style;
 pub mod table;

@@ -7,5 +7,6 @@ pub mod completions;
 pub mod coordinator;
 pub mod demo;
 pub mod demo_saga;
+pub mod secs;
 pub mod status;
 pub mod tasks;
