@@ -6,11 +6,13 @@ mod config;
 mod connection;
 mod coordinator;
 mod demo_saga;
+mod failover;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod readme;
 mod recovery;
 mod scratch_postgres;
+mod secs;
 mod status;
 mod support;
 mod tasks;
