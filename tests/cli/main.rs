@@ -6,6 +6,7 @@ mod config;
 mod connection;
 mod coordinator;
 mod demo_saga;
+mod failover;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod readme;
@@ -13,6 +14,7 @@ mod recovery;
 mod sagas;
 mod sagas_postgres;
 mod scratch_postgres;
+mod secs;
 mod status;
 mod support;
 mod tasks;

@@ -3,16 +3,16 @@
 use crate::cli::config::{DbUrl, Source, Verbosity};
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Kind};
+use crate::cli::fatal::end_process;
 use crate::coordinator::identity::{IdentityError, write_whole};
 use crate::coordinator::sagas::SagaRegistry;
 use crate::coordinator::server::{Config, Coordinator, DATABASE_FILE, Database, StartError};
-use crate::store::FatalHandler;
 use crate::store::error::StoreError;
 use crate::store::postgres::{self, OnSessionLoss};
 use crate::wire::ids::SecId;
 use clap::{Args, Subcommand, ValueEnum};
 use slog::Drain;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -86,9 +86,6 @@ impl From<SessionLoss> for OnSessionLoss {
     }
 }
 
-/// Exit code when a running coordinator has to end itself: its database refused it or is out of reach.
-const FATAL_EXIT_CODE: i32 = 3;
-
 fn parse_period(text: &str) -> Result<Duration, String> {
     let period = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if period.is_zero() { Err("a period must be longer than nothing".to_owned()) } else { Ok(period) }
@@ -124,7 +121,7 @@ fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs) -> CommandResult {
         always_strict: args.strict,
         registry: SagaRegistry::reference(),
         services: Arc::new(()),
-        on_fatal: end_process(),
+        on_fatal: end_process("coordinator stops"),
         log,
     })
     .map_err(|error| start_failure(error, on_a_server))?;
@@ -196,19 +193,6 @@ fn start_failure(error: StartError, on_a_server: bool) -> Failure {
         Some(hint) => failure.hint(hint),
         None => failure,
     }
-}
-
-/// The end of a coordinator that cannot go on: one line that says why, as in a crash otherwise.
-fn end_process() -> FatalHandler {
-    Arc::new(|reason| {
-        let mut stderr = std::io::stderr().lock();
-        let _ = writeln!(stderr, "error: coordinator stops: {reason}");
-        #[expect(
-            clippy::exit,
-            reason = "nothing may run on: what is in flight has to count as not having happened"
-        )]
-        std::process::exit(FATAL_EXIT_CODE)
-    })
 }
 
 fn end_when_stdin_closes() {

@@ -96,8 +96,12 @@ impl Isolation {
 impl OpenOptions {
     /// For a coordinator, without a log.
     pub fn new(sec: SecId, on_fatal: FatalHandler) -> Self {
+        Self { sec: Some(sec), ..Self::of_nobody(on_fatal) }
+    }
+
+    fn of_nobody(on_fatal: FatalHandler) -> Self {
         Self {
-            sec: Some(sec),
+            sec: None,
             on_session_loss: OnSessionLoss::default(),
             isolation: Isolation::default(),
             log: slog::Logger::root(slog::Discard, slog::o!()),
@@ -128,9 +132,25 @@ impl PostgresStore {
     /// was; [`StoreError::Unusable`] if the server will not let us in, or the SEC has been expunged;
     /// [`StoreError::Unavailable`] if the server cannot be reached.
     pub fn open(url: &str, options: OpenOptions) -> Result<Self, StoreError> {
+        Self::open_as(url, options, READERS, Start::Migrate)
+    }
+
+    /// Opens somebody else's database for an operator's changes. It must be of this program's schema version.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); [`StoreError::WrongSchema`] also for an older database and an empty one.
+    pub fn open_for_changes(url: &str, on_fatal: FatalHandler) -> Result<Self, StoreError> {
+        // Not serializable: a SEC's row changes with each of its transactions, and whoever wants to change it too has to
+        // take its turn, not to start all over.
+        let options = OpenOptions::of_nobody(on_fatal);
+        Self::open_as(url, options, VISITORS, Start::Check)
+    }
+
+    fn open_as(url: &str, options: OpenOptions, readers: usize, start: Start) -> Result<Self, StoreError> {
         let target = Target::parse(url)?;
         // Makes sure of the database before there is anything that waits for it.
-        let (link, readers) = start_readers(&target, Purpose::Read, READERS, &options, Start::Migrate)?;
+        let (link, readers) = start_readers(&target, Purpose::Read, readers, &options, start)?;
         let (writes, queue) = unbounded_channel();
         let at = target.clone();
         start_thread("postgres-writer", async move |opened| {
@@ -172,13 +192,8 @@ impl PostgresStore {
     /// [`StoreError::WrongSchema`] if it is not ours or of another schema version; otherwise as [`Self::open`].
     pub fn open_read_only(url: &str) -> Result<Self, StoreError> {
         let target = Target::parse(url)?;
-        let options = OpenOptions {
-            sec: None,
-            on_session_loss: OnSessionLoss::Wait,
-            isolation: Isolation::default(),
-            log: slog::Logger::root(slog::Discard, slog::o!()),
-            on_fatal: Arc::new(|why| unreachable!("reading is never fatal: {why}")),
-        };
+        let never: FatalHandler = Arc::new(|why| unreachable!("reading is never fatal: {why}"));
+        let options = OpenOptions::of_nobody(never);
         let (_, readers) = start_readers(&target, Purpose::Visit, VISITORS, &options, Start::Check)?;
         Ok(Self { target, writes: None, readers })
     }
