@@ -2,7 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 use sagactl::coordinator::sagas::SagaRegistry;
-use sagactl::coordinator::server::{Config, Coordinator, DATABASE_FILE};
+use sagactl::coordinator::server::{Config, Coordinator, DATABASE_FILE, Database};
 use sagactl::store::domain::schema::TABLES;
 use sagactl::store::sql::Statement;
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ impl Api {
         let free_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let coordinator = Coordinator::start(Config {
             data_dir: dir.path().to_owned(),
-            database: dir.path().join(DATABASE_FILE),
+            database: Database::Sqlite(dir.path().join(DATABASE_FILE)),
             internal: free_port,
             external: free_port,
             sec_id: None,

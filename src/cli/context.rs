@@ -12,6 +12,7 @@ use crate::render::{Look, TimeStyle, json};
 use crate::store::SharedStore;
 use crate::store::error::StoreError;
 use crate::store::inspect::Inspector;
+use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
 use crate::wire::info::Info;
 use crate::wire::time::{self, Time};
@@ -265,8 +266,6 @@ impl<'c> Context<'c> {
 fn open_store(url: &DbUrl) -> Result<SharedStore, StoreError> {
     match url {
         DbUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::open_read_only(path)?)),
-        DbUrl::Postgresql(_) => {
-            Err(StoreError::Unusable("this version reads SQLite databases only".to_owned()))
-        }
+        DbUrl::Postgresql(url) => Ok(Arc::new(PostgresStore::open_read_only(url)?)),
     }
 }

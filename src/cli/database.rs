@@ -73,6 +73,7 @@ impl Context<'_> {
 
     async fn open_inspector(&self, url: &DbUrl) -> Result<Inspector, InspectError> {
         let left = self.deadline().saturating_duration_since(Instant::now());
+        let left = Duration::from_millis(left.as_millis().try_into().unwrap_or(u64::MAX));
         let options = OpenOptions {
             connect_timeout: CONNECT_PATIENCE.min(left),
             // The command's whole time for each answer: a listing of everything consists of many.
@@ -80,7 +81,7 @@ impl Context<'_> {
         };
         match url {
             DbUrl::Sqlite(path) => Inspector::open_file(path, &options).await,
-            DbUrl::Postgresql(url) => Inspector::open(url, &options).await,
+            DbUrl::Postgresql(url) => Inspector::open_server(url, &options).await,
         }
     }
 

@@ -3,12 +3,15 @@
 //! [`parse`] makes a [`Cli`] from arguments, [`run`] carries it out, and [`console::Console::finish`] turns what became
 //! of it into an exit code. A command's arguments and its body stand side by side in `commands/`, one file each.
 
+mod changes;
 pub mod commands;
 pub mod config;
+pub mod consent;
 pub mod console;
 pub mod context;
 mod database;
 pub mod failure;
+mod fatal;
 mod progress;
 pub mod runtime;
 mod screen;
@@ -41,6 +44,7 @@ enum Command {
     Activate(commands::activate::ActivateArgs),
     Tasks(commands::tasks::TasksArgs),
     Sagas(commands::sagas::SagasArgs),
+    Secs(commands::secs::SecsArgs),
     DemoSaga(commands::demo_saga::DemoSagaArgs),
     Blast(commands::blast::BlastArgs),
     Coordinator(commands::coordinator::CoordinatorArgs),
@@ -78,6 +82,7 @@ fn dispatch(command: Command, ctx: &mut Context<'_>) -> CommandResult {
         Command::Activate(args) => block_on(EndTheCommand, commands::activate::run(ctx, args)),
         Command::Tasks(args) => block_on(EndTheCommand, commands::tasks::run(ctx, args)),
         Command::Sagas(args) => block_on(EndTheCommand, commands::sagas::run(ctx, args)),
+        Command::Secs(args) => block_on(EndTheCommand, commands::secs::run(ctx, args)),
         Command::DemoSaga(args) => block_on(EndTheCommand, commands::demo_saga::run(ctx, args)),
         Command::Blast(args) => block_on(Interrupts::AreTheCommandsOwn, commands::blast::run(ctx, args)),
         Command::Coordinator(args) => commands::coordinator::run(ctx, args),

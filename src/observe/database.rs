@@ -7,7 +7,7 @@
 use super::Part;
 use super::sagas::count::{Counting, Group, Key};
 use super::sagas::filter::Filter;
-use super::sagas::list::{Listing, Request};
+use super::sagas::list::{Detail, Listing, Request};
 use super::sagas::{FREE_SCAN, ListedSaga, SagasError};
 use crate::saga_log::record::SagaRecord;
 use crate::saga_log::summary::Outcome;
@@ -27,10 +27,11 @@ pub type SagaNames = BTreeMap<SagaId, SagaRecord>;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Failed sagas that are looked up.
-pub const FAILED_SAGAS: u64 = 50;
+pub const FAILED_SAGAS: u64 = 20;
 
-/// Newest sagas that are counted. Their logs have to be summed up for the outcomes, some 20 µs each.
-pub const NEWEST_SAGAS: u64 = 1_000;
+/// Newest sagas that are counted. Their logs have to be summed up for the outcomes, which is what most of the time goes
+/// into.
+pub const NEWEST_SAGAS: u64 = 200;
 
 /// Most unfinished sagas that are counted.
 pub const UNFINISHED_SAGAS: u64 = 20_000;
@@ -89,7 +90,7 @@ async fn find_names(inspector: &Inspector, ids: &[SagaId]) -> Result<SagaNames, 
 /// The sagas that failed last, whether everything could be undone or not.
 async fn list_failed(inspector: &Inspector, now: Time) -> Result<Vec<ListedSaga>, SagasError> {
     let filter = Filter { outcomes: vec![Outcome::Failed, Outcome::Stuck], ..Filter::default() };
-    let request = Request { filter, limit: Some(FAILED_SAGAS), may_scan: false };
+    let request = Request { filter, limit: Some(FAILED_SAGAS), may_scan: false, detail: Detail::Full };
     let mut listing = Listing::begin(inspector.clone(), request, now).await?;
     let mut failed = Vec::new();
     while let Some(more) = listing.next().await? {

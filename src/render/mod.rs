@@ -15,6 +15,7 @@ pub mod blast;
 pub mod escape;
 pub mod json;
 pub mod sagas;
+pub mod secs;
 pub mod status;
 pub mod style;
 pub mod table;

@@ -98,8 +98,9 @@ pub fn count_table(keys: &[Key], groups: &[Group]) -> Table {
     for Group { shared, count } in groups {
         let mut row: Vec<Cell> = shared
             .iter()
-            .map(|(_, shared)| match shared {
-                Shared::Known(text) => Cell::new(excerpt(text, LONGEST_ERROR)),
+            .map(|(key, shared)| match shared {
+                Shared::Known(text) if *key == Key::Error => Cell::new(excerpt(text, LONGEST_ERROR)),
+                Shared::Known(text) => Cell::new(excerpt(text, LONGEST_NAME)),
                 Shared::Absent => Cell::absent(),
                 Shared::Unknown => Cell::unknown(),
                 Shared::Other => Cell::new("(other)"),

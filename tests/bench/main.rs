@@ -9,6 +9,7 @@
 mod cli;
 mod disk;
 mod lab;
+mod list;
 mod planning;
 mod recovery;
 mod sagas;
@@ -27,6 +28,7 @@ const PARTS: &[Part] = &[
     ("sagas", sagas::run),
     ("recovery", recovery::run),
     ("planning", planning::run),
+    ("list", list::run),
     ("cli", cli::run),
 ];
 

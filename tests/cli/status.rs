@@ -317,8 +317,8 @@ fn a_database_out_of_reach_takes_nothing_away_from_the_rest() {
         (&["status"][..], "cannot open database /nonexistent/sagactl.db: there is no such file"),
         (&["status", "--db-url", "sqlite:none.db"], "cannot open database none.db: there is no such file"),
         (
-            &["status", "--db-url", "postgresql://root:s3cret@h/omicron"],
-            "this version reads SQLite databases only",
+            &["status", "--db-url", "postgresql://root:s3cret@127.0.0.1:1/omicron"],
+            "cannot connect to postgresql://root@127.0.0.1:1/omicron: error connecting to server: Connection refused",
         ),
     ] {
         let run = env.run(arguments);

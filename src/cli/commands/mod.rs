@@ -8,5 +8,6 @@ pub mod coordinator;
 pub mod demo;
 pub mod demo_saga;
 pub mod sagas;
+pub mod secs;
 pub mod status;
 pub mod tasks;

@@ -174,7 +174,7 @@ async fn apply(
     if statements.is_empty() {
         return Ok(());
     }
-    let write = Write::all(statements).in_lane(context.saga_id);
+    let write = Write::all(statements).in_lane(context.saga_id).held(context.hold);
     let until = match (context.durability, awaited) {
         (Durability::Strict, _) => Until::Durable,
         (Durability::OwnDatabase, true) => Until::Applied,

@@ -51,8 +51,8 @@ pub use action::{Effect, EffectFn, Inputs, StepFn, UndoEffectFn, UndoStepFn, der
 pub use failure::ActionFailure;
 pub use refusals::type_names;
 
-use crate::store::SharedStore;
 use crate::store::error::Refusal;
+use crate::store::{Hold, SharedStore};
 use crate::wire::ids::SagaId;
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -74,6 +74,10 @@ pub struct SagaContext {
     pub saga_id: SagaId,
     /// The database; effects go through it in order.
     pub store: SharedStore,
+    /// What the saga is held by. Effects depend on it: once the saga is another SEC's, none of them is applied any more. A
+    /// step that writes to this database by itself has to say so too ([`Write::held`](crate::store::Write::held)). `None` where nobody else can take
+    /// a saga.
+    pub hold: Option<Hold>,
     /// Whether writes are waited for.
     pub durability: Durability,
     /// Demo sagas that can be completed.

@@ -45,7 +45,7 @@ use super::sagas::demo::DemoWaits;
 use super::sagas::{Durability, Engine, SagaContext, SagaKind, SagaRegistry};
 use crate::store::error::{Refusal, Rule, StoreError};
 use crate::store::sagas::{IdempotencyKey, LoadedSaga, Ownership};
-use crate::store::{FatalHandler, SharedStore};
+use crate::store::{FatalHandler, Hold, SharedStore};
 use crate::wire::ids::{SagaId, SecId};
 use crate::wire::sagas::{CachedState, Saga};
 use engine_store::{EngineStore, Holding};
@@ -245,7 +245,7 @@ impl Sagas {
         let durability =
             if inner.always_strict { Durability::Strict } else { inner.registry.durability(name) };
         let ownership = Ownership { sec: inner.sec_id, generation: 1 };
-        let context = self.context(id, durability);
+        let context = self.context(id, ownership, durability);
         inner.engine_store.hold(id, Holding::new(ownership, Arc::clone(&context), idempotency));
         let finished = inner.roster.insert(id, Origin::Created);
         let result = inner
@@ -322,7 +322,7 @@ impl Sagas {
             return Err(FailureCause::UnknownAction { node: node.to_owned(), action: action.to_owned() });
         }
         let ownership = Ownership { sec: inner.sec_id, generation: saga.generation };
-        let context = self.context(id, durability);
+        let context = self.context(id, ownership, durability);
         inner.engine_store.hold(id, Holding::new(ownership, Arc::clone(&context), None));
         let resumed = inner
             .engine
@@ -407,10 +407,12 @@ impl Sagas {
         .boxed()
     }
 
-    fn context(&self, id: SagaId, durability: Durability) -> Arc<SagaContext> {
+    fn context(&self, id: SagaId, owner: Ownership, durability: Durability) -> Arc<SagaContext> {
+        let Ownership { sec, generation } = owner;
         Arc::new(SagaContext {
             saga_id: id,
             store: Arc::clone(&self.inner.store),
+            hold: Some(Hold { saga: id, sec, generation }),
             durability,
             demo_waits: Arc::clone(&self.inner.demo_waits),
             services: Arc::clone(&self.inner.services),

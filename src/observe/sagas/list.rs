@@ -7,6 +7,7 @@
 use super::filter::Filter;
 use super::walk::{Candidate, FREE_SCAN, Walk, Way};
 use super::{Failures, ListedSaga, SagasError};
+use crate::saga_log::record::SagaRecord;
 use crate::saga_log::summary::LogTotals;
 use crate::store::inspect::Inspector;
 use crate::store::inspect::error::InspectError;
@@ -30,17 +31,33 @@ pub struct Request {
     pub limit: Option<u64>,
     /// Whether everything may be read where no index serves.
     pub may_scan: bool,
+    /// How much of each saga is shown.
+    pub detail: Detail,
+}
+
+/// How much of each saga is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Its id, for which no log needs to be looked at unless the filter does.
+    Id,
+    /// Everything.
+    Full,
 }
 
 /// A listing on its way.
 pub struct Listing {
     walk: Walk,
-    now: Time,
     left: Option<u64>,
+    /// Where sagas do not come newest first by themselves: the newest of what was met so far, the oldest on top, to be
+    /// thrown out for a newer one.
+    met: Option<BinaryHeap<Reverse<(Option<Time>, SagaId)>>>,
+    /// The same, all of the way gone, the oldest first, to be taken from the end.
     sorted: Option<Vec<SagaId>>,
     is_cut: bool,
     listed: u64,
     has_scanned_all: bool,
+    detail: Detail,
+    page: u32,
 }
 
 /// What a listing that was read to its end covers.
@@ -71,13 +88,27 @@ impl Listing {
     ///
     /// Any [`SagasError`].
     pub async fn begin(inspector: Inspector, request: Request, now: Time) -> Result<Self, SagasError> {
-        let Request { filter, limit, may_scan } = request;
+        let Request { filter, limit, may_scan, detail } = request;
         let walk = Walk::begin(inspector, filter, now).await?;
         let has_scanned_all = walk.goes_through_all();
         if has_scanned_all && !may_scan && walk.inspector().has_more_than(FREE_SCAN).await? {
             return Err(SagasError::NeedsScan { source_name: walk.inspector().describe().url.clone() });
         }
-        Ok(Self { walk, now, left: limit, sorted: None, is_cut: false, listed: 0, has_scanned_all })
+        // No more than is asked for, and then more and more if that brings too little.
+        let page =
+            limit.map_or(SCAN_PAGE, |limit| SCAN_PAGE.min(u32::try_from(limit.max(50)).unwrap_or(SCAN_PAGE)));
+        let met = (!walk.way().is_sorted()).then(BinaryHeap::new);
+        Ok(Self {
+            walk,
+            left: limit,
+            met,
+            sorted: None,
+            is_cut: false,
+            listed: 0,
+            has_scanned_all,
+            detail,
+            page,
+        })
     }
 
     /// The next sagas, perhaps none of those looked at; `None` at the end.
@@ -89,8 +120,28 @@ impl Listing {
         if self.left == Some(0) {
             return Ok(None);
         }
-        if !self.walk.way().is_sorted() && self.sorted.is_none() {
-            self.sorted = Some(self.sort().await?);
+        if let Some(met) = &mut self.met {
+            match self.walk.next(SCAN_PAGE).await? {
+                Some(candidates) => {
+                    let most =
+                        self.left.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
+                    for Candidate { saga, .. } in candidates {
+                        met.push(Reverse((saga.time_created.value().copied(), saga.id)));
+                        if met.len() > most {
+                            met.pop();
+                            self.is_cut = true;
+                        }
+                    }
+                }
+                None => {
+                    let mut sorted: Vec<_> =
+                        std::mem::take(met).into_iter().map(|Reverse(key)| key).collect();
+                    sorted.sort_unstable();
+                    self.sorted = Some(sorted.into_iter().map(|(_, id)| id).collect());
+                    self.met = None;
+                }
+            }
+            return Ok(Some(Vec::new()));
         }
         let mut candidates = match &mut self.sorted {
             Some(sorted) if sorted.is_empty() => return Ok(None),
@@ -99,11 +150,8 @@ impl Listing {
                 self.load(page).await?
             }
             None => {
-                // Not more than can be shown, unless most of it may not be wanted.
-                let size = match (self.left, self.walk.selects_by_index()) {
-                    (Some(left), true) => SCAN_PAGE.min(u32::try_from(left).unwrap_or(u32::MAX)),
-                    _ => SCAN_PAGE,
-                };
+                let size = self.page;
+                self.page = SCAN_PAGE.min(size.saturating_mul(2));
                 match self.walk.next(size).await? {
                     None => return Ok(None),
                     Some(candidates) => candidates,
@@ -117,7 +165,10 @@ impl Listing {
             *left -= candidates.len() as u64;
         }
         self.listed += candidates.len() as u64;
-        describe(self.walk.inspector(), candidates).await.map(Some)
+        match self.detail {
+            Detail::Id => Ok(Some(candidates.into_iter().map(bare).collect())),
+            Detail::Full => describe(self.walk.inspector(), candidates).await.map(Some),
+        }
     }
 
     /// Rows that were looked at so far.
@@ -139,38 +190,23 @@ impl Listing {
         }
     }
 
-    /// Goes the whole way for the newest of what is wanted; the oldest of these comes first, to be taken from the end.
-    async fn sort(&mut self) -> Result<Vec<SagaId>, InspectError> {
-        let most = self.left.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
-        // The oldest that is kept lies on top, to be thrown out for a newer one.
-        let mut newest: BinaryHeap<Reverse<(Option<Time>, SagaId)>> = BinaryHeap::new();
-        while let Some(candidates) = self.walk.next(SCAN_PAGE).await? {
-            for Candidate { saga, .. } in candidates {
-                newest.push(Reverse((saga.time_created.value().copied(), saga.id)));
-                if newest.len() > most {
-                    newest.pop();
-                    self.is_cut = true;
-                }
-            }
-        }
-        let mut sorted: Vec<_> = newest.into_iter().map(|Reverse(key)| key).collect();
-        sorted.sort_unstable();
-        Ok(sorted.into_iter().map(|(_, id)| id).collect())
-    }
-
-    /// Loads the rows of a page of [`sort`](Self::sort), newest first.
+    /// Loads the rows of a page of `sorted`, newest first.
     async fn load(&self, mut page: Vec<SagaId>) -> Result<Vec<Candidate>, InspectError> {
         page.reverse();
-        let rows = self.walk.inspector().load_sagas(&page).await?;
-        let mut rows: HashMap<SagaId, _> = rows.into_iter().map(|saga| (saga.id, saga)).collect();
-        let found = page.iter().filter_map(|id| rows.remove(id));
+        // One row each, unless the database lacks the constraint that sees to it.
+        let mut rows: HashMap<SagaId, Vec<SagaRecord>> = HashMap::new();
+        for saga in self.walk.inspector().load_sagas(&page).await? {
+            rows.entry(saga.id).or_default().push(saga);
+        }
+        let found = page.iter().filter_map(|id| rows.get_mut(id)?.pop());
         Ok(found.map(|saga| Candidate { saga, totals: None }).collect())
     }
+}
 
-    /// The moment that ages are counted from.
-    pub fn now(&self) -> Time {
-        self.now
-    }
+/// A saga as its row alone shows it.
+fn bare(candidate: Candidate) -> ListedSaga {
+    let Candidate { saga, totals } = candidate;
+    ListedSaga::new(saga, &totals.unwrap_or_default(), None, &[], None)
 }
 
 /// Adds what is shown of each saga beyond its row.
@@ -188,23 +224,23 @@ async fn describe(
             .filter(|candidate| candidate.totals.is_none())
             .map(|candidate| candidate.saga.id)
             .collect();
-        let mut totals = inspector.load_log_totals(&unread).await?;
+        let totals = inspector.load_log_totals(&unread).await?;
         let nodes = inspector.load_node_counts(&ids).await?;
         let page: Vec<(_, LogTotals)> = page
             .into_iter()
             .map(|Candidate { saga, totals: read }| {
-                let totals = read.or_else(|| totals.remove(&saga.id)).unwrap_or_default();
+                let totals = read.or_else(|| totals.get(&saga.id).cloned()).unwrap_or_default();
                 (saga, totals)
             })
             .collect();
         let failed: Vec<SagaId> =
             page.iter().filter(|(_, totals)| totals.has_failure()).map(|(saga, _)| saga.id).collect();
-        let mut failures: Failures = inspector.load_failures(&failed).await?;
+        let failures: Failures = inspector.load_failures(&failed).await?;
         let dags = if failed.is_empty() { HashMap::new() } else { inspector.load_dags(&failed).await? };
         for (saga, totals) in page {
             let id = saga.id;
-            let failures = failures.remove(&id).unwrap_or_default();
-            described.push(ListedSaga::new(saga, &totals, nodes.get(&id).copied(), &failures, dags.get(&id)));
+            let failures = failures.get(&id).map_or(&[][..], |failures| failures);
+            described.push(ListedSaga::new(saga, &totals, nodes.get(&id).copied(), failures, dags.get(&id)));
         }
     }
     Ok(described)

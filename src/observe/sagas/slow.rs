@@ -24,7 +24,7 @@ use std::time::Duration;
 /// Sagas that are timed at once.
 const PAGE: u32 = 250;
 
-/// Most nodes that are told apart, of all kinds of sagas together: 35 KiB each. Kinds and nodes are part of a program.
+/// Most nodes that are told apart, of all kinds of sagas together: some 60 KiB each. Kinds and nodes are part of a program.
 const MOST_NODES: usize = 1_000;
 
 /// What is asked for.
@@ -122,7 +122,7 @@ pub struct Timing {
     left: Option<u64>,
     sagas: u64,
     unreadable: u64,
-    nodes: BTreeMap<(String, String, bool), Histogram<u64>>,
+    nodes: BTreeMap<(String, String, bool), Times>,
     slowest: Longest<SlowNode>,
     gaps: Longest<LongGap>,
 }
@@ -230,10 +230,7 @@ impl Timing {
         if self.nodes.len() >= MOST_NODES && !self.nodes.contains_key(&key) {
             return;
         }
-        let histogram = self.nodes.entry(key).or_insert_with(|| {
-            Histogram::new_with_bounds(1, LONGEST_MICROS, 2).expect("bounds in order and two digits")
-        });
-        histogram.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        self.nodes.entry(key).or_insert_with(Times::new).record(took);
     }
 
     /// Sagas that were timed, and rows that were looked at for it.
@@ -252,16 +249,16 @@ impl Timing {
             .nodes
             .into_iter()
             .map(|((name, node, undo), times)| {
-                let at = |quantile: f64| times.value_at_quantile(quantile) as f64 / 1000.0;
+                let at = |quantile: f64| millis(times.at(quantile));
                 NodeTimes {
                     name,
                     node,
                     undo,
-                    count: times.len(),
+                    count: times.histogram.len(),
                     p50_ms: at(0.5),
                     p90_ms: at(0.9),
                     p99_ms: at(0.99),
-                    max_ms: times.max() as f64 / 1000.0,
+                    max_ms: millis(times.longest),
                 }
             })
             .collect();
@@ -274,6 +271,33 @@ impl Timing {
             slowest: self.slowest.into_vec(),
             gaps: self.gaps.into_vec(),
         }
+    }
+}
+
+/// How long one node took, each time.
+struct Times {
+    /// In microseconds, to three digits.
+    histogram: Histogram<u32>,
+    /// Exactly.
+    longest: Duration,
+}
+
+impl Times {
+    fn new() -> Self {
+        Self { histogram: Histogram::new(3).expect("three digits are possible"), longest: Duration::ZERO }
+    }
+
+    fn record(&mut self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).min(LONGEST_MICROS);
+        // It grows as it must, which cannot fail for what is bounded.
+        let _ = self.histogram.record(micros);
+        self.longest = self.longest.max(took);
+    }
+
+    /// The time that this part of all did not exceed. Histograms answer with the end of a bucket, which may lie beyond
+    /// anything that happened.
+    fn at(&self, quantile: f64) -> Duration {
+        Duration::from_micros(self.histogram.value_at_quantile(quantile)).min(self.longest)
     }
 }
 
@@ -311,6 +335,20 @@ impl<T> Longest<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_time_is_longer_than_what_happened() {
+        let mut times = Times::new();
+        times.record(Duration::from_millis(30_000));
+        assert_eq!(times.at(0.5), Duration::from_secs(30));
+        for millis in 1..=1000 {
+            times.record(Duration::from_millis(millis));
+        }
+        let p90 = times.at(0.9).as_secs_f64();
+        assert!((0.900..0.902).contains(&p90), "{p90}");
+        times.record(Duration::MAX);
+        assert_eq!(times.histogram.len(), 1002);
+    }
 
     #[test]
     fn only_the_longest_are_kept_and_the_first_of_equals() {

@@ -129,19 +129,6 @@ impl Walk {
         &self.way
     }
 
-    /// Whether the index hands out what is wanted and little else.
-    pub(super) fn selects_by_index(&self) -> bool {
-        let by_index = match &self.way {
-            Way::Pages(Order::NewestFirst) => Filter { names: Vec::new(), ..Filter::default() },
-            Way::Pages(Order::NewestFirstNamed(_)) => {
-                Filter { names: self.filter.names.clone(), ..Filter::default() }
-            }
-            Way::Pages(Order::UnfinishedByOwner | Order::ById) | Way::Failures => return false,
-        };
-        let Filter { since, until, older_than, .. } = self.filter;
-        self.filter == Filter { since, until, older_than, ..by_index }
-    }
-
     /// Whether every saga there is is looked at, for want of an index.
     pub(super) fn goes_through_all(&self) -> bool {
         self.way == Way::Pages(Order::ById)
@@ -230,7 +217,7 @@ impl Walk {
                 wanted.push(saga);
             }
         }
-        let mut totals = match self.filter.needs_logs() {
+        let totals = match self.filter.needs_logs() {
             true => Some(self.inspector.load_log_totals(&ids(&wanted)).await?),
             false => None,
         };
@@ -240,7 +227,7 @@ impl Walk {
         };
         let mut chosen = Vec::with_capacity(wanted.len());
         for saga in wanted {
-            let totals = totals.as_mut().map(|totals| totals.remove(&saga.id).unwrap_or_default());
+            let totals = totals.as_ref().map(|totals| totals.get(&saga.id).cloned().unwrap_or_default());
             let mut verdict = match &totals {
                 Some(totals) => self.filter.admits_log(&saga, totals, self.now),
                 None => Verdict::Yes,

@@ -66,6 +66,15 @@ impl Cell {
         }
     }
 
+    /// A JSON document. A file whose column has another type than text may keep a bare number as one.
+    pub(super) fn json(self) -> Field<String> {
+        match self {
+            Self::Int(number) => Field::Value(number.to_string()),
+            Self::Real(number) => Field::Value(number.to_string()),
+            other => other.text(),
+        }
+    }
+
     /// A whole number.
     pub(super) fn int(self) -> Field<i64> {
         match self {

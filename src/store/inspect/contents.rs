@@ -13,6 +13,9 @@ use uuid::Uuid;
 /// Characters that are shown on either side of a text that was found.
 const MARGIN: i64 = 40;
 
+/// Characters of the text itself that are shown at most.
+const LONGEST_EXCERPT: i64 = 200;
+
 /// An event without its data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EventTime {
@@ -148,9 +151,12 @@ impl Inspector {
             .sql(&format!(", {substring}({as_text}, {length}"));
         let query = self
             .place_of(query, "data", text)
-            .sql(&format!(" - {MARGIN}), "))
-            .int(i64::try_from(text.chars().count()).unwrap_or(i64::MAX).saturating_add(2 * MARGIN))
-            .sql(") FROM saga_node_event WHERE ")
+            .sql(&format!(" - {MARGIN}), CAST("))
+            .int(
+                i64::try_from(text.chars().count()).unwrap_or(LONGEST_EXCERPT).min(LONGEST_EXCERPT)
+                    + 2 * MARGIN,
+            )
+            .sql(" AS INTEGER)) FROM saga_node_event WHERE ")
             .is_among("saga_id", &uuids(ids))
             .sql(" AND ")
             .is_one_of("event_type", event_types)

@@ -217,7 +217,7 @@ impl Inspector {
         let query = self
             .query("SELECT count(*) FROM (SELECT 1 AS one FROM saga LIMIT ")
             .int(i64::from(count) + 1)
-            .sql(") AS some");
+            .sql(") AS limited");
         let rows = self.ask(query).await?;
         Ok(rows.into_iter().next().is_some_and(|mut row| row.next().count() > u64::from(count)))
     }

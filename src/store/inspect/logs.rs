@@ -211,7 +211,7 @@ fn failure(table: &Table, mut row: RawRow) -> Option<Failure> {
     let saga_id = row.next();
     let node_id = row.next();
     let event_type = row.next();
-    let data = row.of(table, "data", Cell::text);
+    let data = row.of(table, "data", Cell::json);
     let time = row.next();
     let place = FailureCursor {
         time: time.as_text().unwrap_or_default().to_owned(),

@@ -17,6 +17,7 @@ pub mod contents;
 pub mod error;
 pub mod listing;
 pub mod logs;
+mod postgres;
 mod query;
 pub mod saga;
 pub mod source;
@@ -49,9 +50,15 @@ impl Default for OpenOptions {
 /// A database of sagas, opened for a look. Cheap to clone.
 #[derive(Clone)]
 pub struct Inspector {
-    backend: sqlite::File,
+    backend: Backend,
     source: Arc<Source>,
     statement_timeout: Duration,
+}
+
+#[derive(Clone)]
+enum Backend {
+    File(sqlite::File),
+    Server(postgres::Server),
 }
 
 impl Inspector {
@@ -63,7 +70,7 @@ impl Inspector {
     pub async fn open(url: &str, options: &OpenOptions) -> Result<Self, InspectError> {
         match url.split_once(':') {
             Some(("sqlite", path)) => Self::open_file(Path::new(path), options).await,
-            _ => Err(InspectError::Unusable("this version reads SQLite databases only".to_owned())),
+            _ => Self::open_server(url, options).await,
         }
     }
 
@@ -74,7 +81,22 @@ impl Inspector {
     /// As [`open`](Self::open).
     pub async fn open_file(path: &Path, options: &OpenOptions) -> Result<Self, InspectError> {
         // On this thread: whoever opens a database has nothing else to do meanwhile.
-        let (backend, source) = sqlite::File::open(path)?;
+        let (file, source) = sqlite::File::open(path)?;
+        Self::of(Backend::File(file), source, options)
+    }
+
+    /// Opens a database on a server, `postgresql://…`, and finds out what is in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub async fn open_server(url: &str, options: &OpenOptions) -> Result<Self, InspectError> {
+        let OpenOptions { connect_timeout, statement_timeout } = *options;
+        let (server, source) = postgres::Server::open(url, connect_timeout, statement_timeout).await?;
+        Self::of(Backend::Server(server), source, options)
+    }
+
+    fn of(backend: Backend, source: Source, options: &OpenOptions) -> Result<Self, InspectError> {
         if source.saga.is_none() && source.event.is_none() {
             return Err(no_sagas(&source));
         }
@@ -91,7 +113,10 @@ impl Inspector {
     }
 
     async fn ask(&self, query: Query) -> Result<Vec<RawRow>, InspectError> {
-        self.backend.ask(query, self.statement_timeout).await
+        match &self.backend {
+            Backend::File(file) => file.ask(query, self.statement_timeout).await,
+            Backend::Server(server) => server.ask(query).await,
+        }
     }
 }
 

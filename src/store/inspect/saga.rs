@@ -241,7 +241,7 @@ fn event_record(table: &Table, row: &mut RawRow) -> EventRecord {
             Field::Null | Field::NoColumn => "(none)".to_owned(),
             Field::Unreadable { raw, reason: _ } => raw,
         },
-        data: row.of(table, "data", Cell::text),
+        data: row.of(table, "data", Cell::json),
         time: row.of(table, "event_time", Cell::time),
         creator: row.of(table, "creator", |cell| cell.parsed("a uuid")),
     }

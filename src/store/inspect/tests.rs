@@ -1,4 +1,6 @@
-//! Files that are fine, foreign, old, damaged or no databases at all.
+//! Files that are fine, foreign, old, damaged or no databases at all; and pages, in both kinds of databases.
+
+mod pages;
 
 use super::error::InspectError;
 use super::saga::{SecLookup, SecTable};

@@ -88,12 +88,31 @@ impl SqliteStore {
     /// was; [`StoreError::Unusable`] for what is not a database or may not be written; [`StoreError::Unavailable`] if it is
     /// locked for long or the disk fails.
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self, StoreError> {
+        Self::open_as(path, options, Role::Owner)
+    }
+
+    /// Opens somebody else's database for an operator's changes. It must be there and of this program's schema version, and
+    /// a coordinator may have it open.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); [`StoreError::WrongSchema`] also for an older database and an empty one.
+    pub fn open_for_changes(path: &Path, options: OpenOptions) -> Result<Self, StoreError> {
+        // Opening a file that is not there would make it.
+        Visitor::open(path, Expect::OurSchema)?;
+        Self::open_as(path, options, Role::Visitor)
+    }
+
+    fn open_as(path: &Path, options: OpenOptions, role: Role) -> Result<Self, StoreError> {
         let path = absolute(path)?;
         let mut connection = connection::open_writable(&path)?;
         // Before anything is changed, be it only the journal's mode.
         migrate::check_not_newer(&connection, &path, MIGRATIONS)?;
         connection::prepare_for_writing(&connection, &path)?;
-        migrate::migrate(&mut connection, &path, MIGRATIONS, &options.log)?;
+        match role {
+            Role::Owner => migrate::migrate(&mut connection, &path, MIGRATIONS, &options.log)?,
+            Role::Visitor => migrate::check_current(&connection, &path, MIGRATIONS)?,
+        }
         #[cfg(test)]
         if let Some(pages) = options.max_pages {
             connection.pragma_update(None, "max_page_count", pages).expect("a pragma of SQLite's");
@@ -138,6 +157,14 @@ impl SqliteStore {
     }
 }
 
+/// Whose database it is.
+enum Role {
+    /// Ours to bring up to date.
+    Owner,
+    /// Somebody else's.
+    Visitor,
+}
+
 /// Told to others, who have working directories of their own.
 fn absolute(path: &Path) -> Result<Arc<Path>, StoreError> {
     std::path::absolute(path)
@@ -157,11 +184,9 @@ impl Store for SqliteStore {
     }
 
     fn write_unwaited(&self, write: Write) {
-        // Without a lane there would be nobody to hear of a refusal: not now, and not by the writes that follow.
-        let lane = write.lane.expect("a write that nobody waits for has a lane");
         let writer =
             self.writer.as_ref().expect("sagas do not run on a store that was opened for reading only");
-        writer.hand_over_unwaited(write, lane);
+        writer.hand_over_unwaited(write);
     }
 
     fn close_lane(&self, lane: Lane) {

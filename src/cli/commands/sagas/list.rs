@@ -8,7 +8,7 @@ use crate::cli::failure::{CommandResult, Failure, Outcome};
 use crate::cli::progress::Progress;
 use crate::observe::sagas::ListedSaga;
 use crate::observe::sagas::filter::Filter;
-use crate::observe::sagas::list::{Coverage, Listing, Request};
+use crate::observe::sagas::list::{Coverage, Detail, Listing, Request};
 use crate::render;
 use crate::saga_log::summary::Outcome as SagaOutcome;
 use crate::store::inspect::Inspector;
@@ -51,6 +51,19 @@ enum ListSource {
     Api,
 }
 
+/// What a database must have for every column of the list to be known.
+const SHOWN: [&str; 9] = [
+    "table saga",
+    "table saga_node_event",
+    "column saga.time_created",
+    "column saga.name",
+    "column saga.saga_state",
+    "column saga.current_sec",
+    "column saga.saga_dag",
+    "column saga_node_event.event_type",
+    "column saga_node_event.event_time",
+];
+
 /// Lists.
 pub(super) async fn run(ctx: &mut Context<'_>, args: ListArgs) -> CommandResult {
     let mode = ctx.output_among("sagas list", &OutputMode::ALL)?;
@@ -67,7 +80,8 @@ pub(super) async fn run(ctx: &mut Context<'_>, args: ListArgs) -> CommandResult 
         return list_memory(ctx, writer, &filter, limit).await;
     }
     let inspector = ctx.inspector().await?;
-    let request = Request { filter: filter.clone(), limit, may_scan: args.scan };
+    let detail = if mode == OutputMode::Ids { Detail::Id } else { Detail::Full };
+    let request = Request { filter: filter.clone(), limit, may_scan: args.scan, detail };
     let mut listing = Listing::begin(inspector.clone(), request, now).await?;
     let mut progress = Progress::new(ctx);
     while let Some(sagas) = listing.next().await? {
@@ -128,13 +142,15 @@ async fn conclude(
     if *has_scanned_all {
         ctx.note(format_args!("scanned all {scanned} sagas: the database has no index for this"));
     }
-    let missing = source.missing();
+    let mut missing = source.missing();
+    missing.retain(|missing| SHOWN.contains(&missing.as_str()));
     if !missing.is_empty() {
         ctx.note(format_args!("what the database does not have is shown as ?: {}", missing.join(", ")));
     }
     if *undecided > 0 {
         ctx.note(format_args!(
-            "{undecided} more sagas may be meant, but what would tell cannot be read; without filters they are listed"
+            "{} may be meant too, but what would tell cannot be read; without filters everything is listed",
+            counted(*undecided, "saga")
         ));
     }
     let shown: Vec<String> =
