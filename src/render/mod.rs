@@ -14,6 +14,7 @@ pub mod activate;
 pub mod blast;
 pub mod escape;
 pub mod json;
+pub mod saga;
 pub mod sagas;
 pub mod secs;
 pub mod status;
@@ -21,7 +22,9 @@ pub mod style;
 pub mod table;
 pub mod task;
 pub mod tasks;
+pub mod text;
 pub mod time;
+pub mod why;
 
 use crate::wire::time::Time;
 use style::Paint;
