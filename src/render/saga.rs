@@ -4,7 +4,7 @@ use super::escape::{escape, excerpt};
 use super::style::Style;
 use super::table::{Cell, Column, Table};
 use super::text::write_wrapped;
-use super::why::render_verdict;
+use super::why::{style, where_and_when};
 use super::{Look, time};
 use crate::observe::saga::{ErrorReport, EventReport, GapReport, Json, NodeReport, SagaReport};
 use crate::observe::why::Liveness;
@@ -20,7 +20,7 @@ const LONGEST_NAME: usize = 128;
 const LONGEST_RESULT: usize = 300;
 
 /// Columns of the words of the header, with a blank after the longest.
-const HEAD: usize = 11;
+const HEAD: usize = 12;
 
 /// Levels of subsagas that are indented; deeper ones stand where these do.
 const DEEPEST: u32 = 12;
@@ -116,8 +116,8 @@ fn render_header(out: &mut dyn Write, look: &Look, report: &SagaReport) -> io::R
         let (reason, comment) = (or(&abandoned.reason), or(&abandoned.comment));
         line("abandoned:", &format!("{}, reason {reason}: {comment}", when(&abandoned.time)))?;
     }
-    write!(out, "{}", look.paint.apply(Style::Faint, format!("{:<HEAD$}", "why:")))?;
-    render_verdict(out, look, why)
+    let head = look.paint.apply(style(why.verdict), format!("{:<HEAD$}", "why:"));
+    write_wrapped(out, look, &head, HEAD, &format!("{}{}", why.verdict, where_and_when(look, why)))
 }
 
 fn judged(what: &str, judgement: &Judgement) -> String {
@@ -137,7 +137,7 @@ fn node_table(look: &Look, nodes: &[NodeReport]) -> Table {
     let mut table = Table::new(&[
         Column::text("STATUS"),
         Column::number("NODE"),
-        Column::message("NAME", 16),
+        Column::message("NAME", 24),
         Column::message("LABEL", 12),
         Column::text("STARTED"),
         Column::number("TOOK"),

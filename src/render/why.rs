@@ -1,6 +1,6 @@
 //! `why`: the verdict, what it rests on, what to do.
 
-use super::escape::escape;
+use super::escape::{escape, excerpt};
 use super::style::Style;
 use super::text::write_wrapped;
 use super::{Look, time};
@@ -10,10 +10,13 @@ use std::io::{self, Write};
 /// Columns of the words that say what a fact is about, with a blank after the longest.
 const ABOUT: usize = 11;
 
+/// Characters of a name that are shown; a database may hold anything.
+const LONGEST_NAME: usize = 128;
+
 /// Writes the whole answer.
 pub fn render_why(out: &mut dyn Write, look: &Look, why: &Why) -> io::Result<()> {
     render_verdict(out, look, why)?;
-    let name = why.name.as_deref().map_or("?".into(), escape);
+    let name = why.name.as_deref().map_or("?".to_owned(), |name| excerpt(name, LONGEST_NAME));
     writeln!(out, "saga {} {name}", why.saga_id)?;
     writeln!(out)?;
     render_evidence(out, look, &why.evidence)?;
@@ -28,30 +31,36 @@ pub fn render_why(out: &mut dyn Write, look: &Look, why: &Why) -> io::Result<()>
 }
 
 /// Writes the verdict as one line that begins with its word.
-pub fn render_verdict(out: &mut dyn Write, look: &Look, why: &Why) -> io::Result<()> {
-    let mut rest = String::new();
+fn render_verdict(out: &mut dyn Write, look: &Look, why: &Why) -> io::Result<()> {
+    let word = look.paint.apply(style(why.verdict), why.verdict.as_str());
+    writeln!(out, "{word}{}", escape(&where_and_when(look, why)))
+}
+
+/// Since when, and which node, to stand after the verdict. Not made harmless yet.
+pub(super) fn where_and_when(look: &Look, why: &Why) -> String {
+    let mut text = String::new();
     if let Some(since) = why.since {
         let since = time::when(look, since);
-        rest.push_str(&if since.ends_with("ago") {
+        text.push_str(&if since.ends_with("ago") {
             format!(" ({since})")
         } else {
             format!(" since {since}")
         });
     }
     if let (Some(node), Some(id)) = (&why.node, why.node_id) {
-        rest.push_str(&match *node == format!("node {id}") {
+        text.push_str(&match *node == format!("node {id}") {
             true => format!(", {node}"),
             false => format!(", node {id} {node}"),
         });
     }
     if let Some(attempts) = why.attempts {
-        rest.push_str(&format!(", {attempts} attempts"));
+        text.push_str(&format!(", {attempts} attempts"));
     }
-    let word = look.paint.apply(style(why.verdict), why.verdict.as_str());
-    writeln!(out, "{word}{}", escape(&rest))
+    text
 }
 
-fn style(verdict: Verdict) -> Style {
+/// How good or bad a verdict is.
+pub(super) fn style(verdict: Verdict) -> Style {
     match verdict {
         Verdict::Succeeded | Verdict::Running | Verdict::BetweenNodes => Style::Good,
         Verdict::Retrying | Verdict::Unwinding | Verdict::WaitingForRecovery | Verdict::Abandoned => {

@@ -108,7 +108,9 @@ pub enum DagError {
     NotADag(String),
 }
 
+// The names are those that messages tell.
 #[derive(Deserialize)]
+#[serde(rename = "DAG")]
 struct RawDag<'d> {
     saga_name: String,
     #[serde(borrow)]
@@ -118,6 +120,7 @@ struct RawDag<'d> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename = "graph")]
 struct RawGraph<'d> {
     #[serde(borrow)]
     nodes: Vec<&'d RawValue>,
@@ -128,6 +131,7 @@ struct RawGraph<'d> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename = "node")]
 enum RawNode<'d> {
     Start {
         #[serde(borrow)]
@@ -162,7 +166,11 @@ impl<'d> Dag<'d> {
     /// [`defects`](Self::defects).
     pub fn parse(json: &'d str) -> Result<Self, DagError> {
         let raw: RawDag<'d> = serde_json::from_str(json).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => DagError::NotADag(error.to_string()),
+            // Where in the text it noticed tells nobody anything: the text is one line, and every database breaks it its own way.
+            serde_json::error::Category::Data => {
+                let text = error.to_string();
+                DagError::NotADag(text.split(" at line ").next().unwrap_or_default().to_owned())
+            }
             _ => DagError::NotJson(error.to_string()),
         })?;
         let count = u32::try_from(raw.graph.nodes.len())

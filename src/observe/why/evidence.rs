@@ -4,6 +4,7 @@ use super::judge::{resumable, standing_failure, time_of};
 use super::{
     About, Contact, EngineKind, Evidence, Liveness, Memory, OwnerFacts, RecoveryFacts, Verdict, Why,
 };
+use crate::saga_log::dag::Node;
 use crate::saga_log::events::{EventType, NodeStatus};
 use crate::saga_log::findings::FindingKind;
 use crate::saga_log::legality::{Judgement, NodeRef};
@@ -234,8 +235,15 @@ fn tell_failures(reading: &Reading<'_>, all: &mut Collected) {
 }
 
 fn tell_log(reading: &Reading<'_>, all: &mut Collected) {
+    // Where the last event is the beginning of what is open, it is told there.
+    let is_told = |event: &crate::saga_log::record::EventRecord| {
+        reading.open.len() == 1
+            && reading.open[0].node == event.node_id
+            && matches!(event.event_type.as_str(), "started" | "undo_started")
+    };
     match reading.last_event {
         None => all.add(About::Log, "its log is empty"),
+        Some(event) if is_told(event) => {}
         Some(event) => {
             let node = reading.node_ref(event.node_id);
             let text = format!("the last event is {:?} of {node}", event.event_type);
@@ -248,7 +256,10 @@ fn tell_log(reading: &Reading<'_>, all: &mut Collected) {
             false => (EventType::Started, "the action"),
             true => (EventType::UndoStarted, "the undo action"),
         };
-        let label = reading.node(step.node).map(|node| format!(" ({})", node.label())).unwrap_or_default();
+        let label = match reading.node(step.node) {
+            Some(Node::Action { label, .. }) => format!(" ({label})"),
+            _ => String::new(),
+        };
         let node = reading.node_ref(step.node);
         all.at(
             About::Log,
@@ -316,17 +327,20 @@ fn tell_next(reading: &Reading<'_>, verdict: Verdict, all: &mut Collected) {
         if step.is_undo { format!("undo of {node}") } else { node.to_string() }
     };
     let listed = |steps: &[Step]| listed(steps.iter().map(name), steps.len());
-    let then = if reading.open.is_empty() { "next comes" } else { "after that comes" };
+    let then = if reading.open.is_empty() { "" } else { "after that " };
     if again {
         all.add(About::Next, format!("whoever takes it up runs again {}", listed(&reading.open)));
     }
-    all.add(About::Next, format!("{then} {}", listed(&reading.next)));
+    all.add(About::Next, format!("{then}{}", listed(&reading.next)));
 }
 
 fn tell_left(reading: &Reading<'_>, verdict: Verdict, all: &mut Collected) {
     // The failed node is never undone: its action is trusted to have cleaned up after itself.
     if matches!(verdict, Verdict::Failed | Verdict::Stuck | Verdict::Abandoned) {
-        for failure in reading.failures.iter().take(MOST_NAMES) {
+        let did_something = |failure: &&Failure<'_>| {
+            matches!(reading.node(failure.node.node_id), Some(Node::Action { .. }) | None)
+        };
+        for failure in reading.failures.iter().filter(did_something).take(MOST_NAMES) {
             all.add(
                 About::Left,
                 format!(

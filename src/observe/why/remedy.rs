@@ -99,6 +99,11 @@ fn unrecoverable(facts: &OwnerFacts, why: &Why, show: &str, next: &mut Vec<Strin
         next.push("the log is sound: an owner with steno 0.5 would take it up".to_owned());
     }
     next.push(show.to_owned());
+    // What has no row, or is done by its row, cannot be given up.
+    if matches!(why.state.as_deref(), None | Some("done")) {
+        next.push("look by hand at what it was to make: nothing and nobody takes it up again".to_owned());
+        return;
+    }
     next.push(
         "an operator can abandon it, which stops the attempts and undoes nothing: what it did is to be put right by hand"
             .to_owned(),

@@ -150,7 +150,7 @@ fn a_saga_that_its_owner_runs() {
     assert_eq!(told(&unwinding, &running), ("unwinding", node("c"), Some(9)));
     let why = ask(&unwinding, &running);
     assert_eq!(why.failed.as_ref().and_then(|failed| failed.error.as_deref()), Some("no room"));
-    assert!(says(&why, "after that comes undo of node 0 a"), "{:?}", why.evidence);
+    assert!(says(&why, "after that undo of node 0 a"), "{:?}", why.evidence);
 }
 
 #[test]
