@@ -10,6 +10,7 @@
 //! is read is durable.
 
 mod connection;
+pub mod contents;
 mod migrate;
 mod reader;
 mod refusal;
