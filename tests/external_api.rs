@@ -1,6 +1,7 @@
 //! The external API over HTTP, on a coordinator of its own per test.
 
 use reqwest::{Method, StatusCode};
+use sagactl::coordinator::drilled::DrilledKinds;
 use sagactl::coordinator::sagas::SagaRegistry;
 use sagactl::coordinator::server::{Config, Coordinator, DATABASE_FILE, Database};
 use sagactl::store::domain::schema::TABLES;
@@ -43,6 +44,8 @@ impl Api {
             sec_id: None,
             recovery_period: Duration::from_secs(600),
             abandon_unrecoverable: false,
+            allow_faults: false,
+            drilled: DrilledKinds::none(),
             always_strict: false,
             registry: SagaRegistry::reference(),
             services: Arc::new(()),

@@ -16,6 +16,8 @@ use super::background::driver::{Driver, TaskInfo, Waker};
 use super::background::tasks::saga_recovery::{RecoveryStatus, SagaRecovery};
 use super::background::tasks::sec_adoption::SecAdoption;
 use super::background::tasks::sec_heartbeat::SecHeartbeat;
+use super::drilled::{DrilledKinds, Stage};
+use super::fault::Faults;
 use super::identity::{self, DataDirLock, IdentityError};
 use super::recovery::Recovery;
 use super::sagas::SagaRegistry;
@@ -68,6 +70,10 @@ pub struct Config {
     pub always_strict: bool,
     /// Which sagas it can run.
     pub registry: SagaRegistry,
+    /// Takes faults and runs sagas for drills. Never in production: whoever reaches the internal API can then kill it.
+    pub allow_faults: bool,
+    /// Sagas that a drill can make by itself.
+    pub drilled: DrilledKinds,
     /// Given to actions of embedding services; `Arc::new(())` if there is nothing to give.
     pub services: Arc<dyn Any + Send + Sync>,
     /// Ends the process when going on would break a promise; must not return.
@@ -162,6 +168,7 @@ impl Coordinator {
         let store = config.database.open(sec_id, &config.on_fatal, &config.log).map_err(StartError::Store)?;
         let (announcer, recovery) = Recovery::new();
         let recovery_waker = Waker::new();
+        let faults = config.allow_faults.then(|| Arc::new(Faults::default()));
         let sagas = Sagas::start(SecConfig {
             sec_id,
             store: Arc::clone(&store),
@@ -170,6 +177,7 @@ impl Coordinator {
             announcer,
             recovery_waker: recovery_waker.clone(),
             services: config.services,
+            faults: faults.clone(),
             on_fatal: Arc::clone(&config.on_fatal),
             log: config.log.clone(),
         })?;
@@ -226,6 +234,11 @@ impl Coordinator {
             address: config.internal,
             sagas: sagas.clone(),
             info: Box::new(info),
+            drills: faults.map(|faults| internal::Drills {
+                faults,
+                kinds: config.drilled,
+                stage: Stage::new(sagas.clone(), Arc::clone(&store)),
+            }),
             recovery: (recovery, recovery_waker, config.recovery_period),
             heartbeat,
             adoption,
@@ -329,6 +342,7 @@ struct Internal {
     address: SocketAddr,
     sagas: Sagas,
     info: Box<dyn Fn(&str) -> Info + Send + Sync>,
+    drills: Option<internal::Drills>,
     recovery: (SagaRecovery, Waker, Duration),
     heartbeat: SecHeartbeat,
     adoption: SecAdoption,
@@ -342,6 +356,7 @@ fn serve_internal(parts: Internal) -> Result<SocketAddr, StartError> {
             address,
             sagas,
             info,
+            drills,
             recovery: (recovery, waker, period),
             mut heartbeat,
             adoption,
@@ -353,6 +368,7 @@ fn serve_internal(parts: Internal) -> Result<SocketAddr, StartError> {
         let context = internal::InternalContext {
             driver: Arc::clone(&driver),
             sagas,
+            drills,
             info: {
                 let url = Arc::clone(&url);
                 Box::new(move || info(url.get().map_or("", String::as_str)))

@@ -9,9 +9,9 @@ use crate::blast::ledger::Totals;
 use crate::blast::names::Names;
 use crate::blast::schedule::Limits;
 use crate::blast::{Blast, Config, Report, records};
-use crate::client::Client;
 use crate::client::base_url::BaseUrl;
 use crate::client::error::CallError;
+use crate::client::{Client, ClientError};
 use crate::observe::status::{self, Status, StatusError};
 use crate::observe::{Part, database};
 use crate::reconcile::Reconciliation;
@@ -23,8 +23,6 @@ use crate::wire::info::ReadyFile;
 use crate::wire::time::now;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-
-type ClientError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Clients at the same time.
 pub const CLIENTS: usize = 64;

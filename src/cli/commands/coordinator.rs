@@ -4,6 +4,7 @@ use crate::cli::config::{DbUrl, Source, Verbosity};
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Kind};
 use crate::cli::fatal::end_process;
+use crate::coordinator::drilled::DrilledKinds;
 use crate::coordinator::identity::{IdentityError, write_whole};
 use crate::coordinator::sagas::SagaRegistry;
 use crate::coordinator::server::{Config, Coordinator, DATABASE_FILE, Database, StartError};
@@ -63,6 +64,9 @@ struct RunArgs {
     /// Write `sec_id`, `internal_url`, `external_url`, `db_url` and `pid` as JSON here once both APIs answer
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    /// Take faults and run sagas for drills: whoever reaches the internal API can then kill this process
+    #[arg(long)]
+    allow_faults: bool,
     /// End when standard input closes: for those who start coordinators and must not leave any behind
     #[arg(long, hide = true)]
     until_stdin_closes: bool,
@@ -120,6 +124,8 @@ fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs) -> CommandResult {
         abandon_unrecoverable: args.abandon_unrecoverable,
         always_strict: args.strict,
         registry: SagaRegistry::reference(),
+        allow_faults: args.allow_faults,
+        drilled: DrilledKinds::reference(),
         services: Arc::new(()),
         on_fatal: end_process("coordinator stops"),
         log,
