@@ -7,6 +7,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::process::Stdio;
 
+/// Some id of a project.
+const ID: &str = "6a8a9a7e-34f5-4b3b-8c3a-0a4f2d1e7c55";
+
 fn report(stdout: &str) -> Value {
     let report: Value = serde_json::from_str(stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"));
     let number = |name: &str| report[name].as_u64().expect("a number");
@@ -57,7 +60,7 @@ fn an_acknowledged_project_that_is_gone_is_lost_and_named() {
     let server = Server::start(|request, _| match request.method.as_str() {
         "POST" => {
             let body: Value = serde_json::from_str(&request.body).expect("JSON");
-            Reply::json(201, format!(r#"{{"id":"x","name":{}}}"#, body["name"]))
+            Reply::json(201, format!(r#"{{"id":"{ID}","name":{}}}"#, body["name"]))
         }
         _ if request.path.starts_with("/v1/projects") => Reply::json(200, r#"{"items":[],"next_page":null}"#),
         _ => Reply::no_route(),
