@@ -1,6 +1,7 @@
 //! Reads the external API's lists to their end. One that was not proves nothing, and then nothing is claimed.
 
 use super::after;
+use super::clean::Listed;
 use super::connection::{Alarm, Connection, Exchanged, Outgoing};
 use super::target::Target;
 use crate::client::excerpt::Excerpt;
@@ -27,15 +28,6 @@ pub(super) struct Item<'a> {
     pub(super) name: Cow<'a, str>,
     #[serde(borrow, default)]
     pub(super) description: Cow<'a, str>,
-}
-
-/// A project of a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Listed {
-    /// Its name.
-    pub(super) name: String,
-    /// Its description.
-    pub(super) description: String,
 }
 
 /// How long one page may take.

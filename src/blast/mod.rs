@@ -29,6 +29,7 @@
 //! *in doubt*. [`Blast::stop_now`] gives up at once.
 
 pub mod answer;
+pub mod clean;
 mod connection;
 pub mod journal;
 pub mod ledger;

@@ -133,11 +133,6 @@ impl Target {
         self.request(Method::DELETE, path_of(&self.base.join(["v1", "projects", name])))
     }
 
-    /// Asks for a page of all projects.
-    pub(super) fn list_projects(&self, page_token: Option<&str>) -> Outgoing {
-        self.list(&["v1", "projects"], &[], page_token)
-    }
-
     /// Asks for a page of a list.
     pub(super) fn list(&self, path: &[&str], query: &[(&str, &str)], page_token: Option<&str>) -> Outgoing {
         let mut url = self.base.join(path.iter().copied());
@@ -158,8 +153,10 @@ impl Target {
     }
 
     /// Deletes whatever is at a path.
-    pub(super) fn delete(&self, path: &[&str]) -> Outgoing {
-        self.request(Method::DELETE, path_of(&self.base.join(path.iter().copied())))
+    pub(super) fn delete(&self, path: &[&str], query: &[(&str, &str)]) -> Outgoing {
+        let mut url = self.base.join(path.iter().copied());
+        url.query_pairs_mut().extend_pairs(query);
+        self.request(Method::DELETE, path_of(&url))
     }
 
     /// Starts a demo saga.
@@ -225,7 +222,13 @@ mod tests {
         let target = resolve("http://127.0.0.1:1/api/", Reach::Loopback).await.expect("a target");
         assert_eq!(target.create_project("n").uri(), "/api/v1/projects");
         assert_eq!(target.delete_project("n").uri(), "/api/v1/projects/n");
-        assert_eq!(target.list_projects(Some("a/b")).uri(), "/api/v1/projects?limit=1000&page_token=a%2Fb");
+        let list = |token| target.list(&["v1", "vpcs"], &[("project", "p")], token);
+        assert_eq!(list(None).uri(), "/api/v1/vpcs?limit=1000&project=p");
+        assert_eq!(list(Some("a/b")).uri(), "/api/v1/vpcs?limit=1000&page_token=a%2Fb");
+        assert_eq!(
+            target.delete(&["v1", "vpcs", "v"], &[("project", "p")]).uri(),
+            "/api/v1/vpcs/v?project=p"
+        );
         assert_eq!(target.below("/v1/ping?x=1").expect("a path"), "/api/v1/ping?x=1");
         assert_eq!(target.below("v1/ping"), None);
         assert_eq!(target.below("/a b"), None);

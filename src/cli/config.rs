@@ -5,6 +5,7 @@
 
 mod file;
 
+use super::consent::ConsentArgs;
 use super::failure::Failure;
 use crate::client::base_url::BaseUrl;
 use clap::ValueEnum;
@@ -63,6 +64,9 @@ pub struct GlobalArgs {
     /// File with a bearer token, readable by you alone [env: SAGACTL_TOKEN_FILE]
     #[arg(long, global = true, value_name = "PATH")]
     pub(super) token_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) consent: ConsentArgs,
 
     /// Say more on standard error; twice for even more [env: SAGACTL_LOG=warn|info|debug|trace]
     #[arg(short, long = "verbose", global = true, action = clap::ArgAction::Count)]
@@ -219,6 +223,8 @@ pub struct Settings {
     pub retry: bool,
     /// File with the bearer token.
     pub token_file: Option<PathBuf>,
+    /// Consent to what cannot be taken back, as far as the command line gives it.
+    pub consent: ConsentArgs,
     /// How much to say on standard error.
     pub verbosity: Verbosity,
 }
@@ -260,6 +266,7 @@ impl Settings {
             token_file: sources
                 .choose(flags.token_file.clone(), "SAGACTL_TOKEN_FILE", "token-file")?
                 .map(|chosen| chosen.value),
+            consent: flags.consent,
             verbosity: match flags.verbose {
                 0 => sources
                     .choose(None::<Word<Verbosity>>, "SAGACTL_LOG", "log")?

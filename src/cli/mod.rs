@@ -5,6 +5,7 @@
 
 pub mod commands;
 pub mod config;
+pub mod consent;
 pub mod console;
 pub mod context;
 pub mod failure;

@@ -12,6 +12,7 @@
 
 pub mod activate;
 pub mod blast;
+pub mod blast_clean;
 pub mod escape;
 pub mod json;
 pub mod status;

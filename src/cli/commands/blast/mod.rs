@@ -3,15 +3,17 @@
 //! ```text
 //!   (nothing)   makes load                      `run`, with `progress`; `records` asks what is on record
 //!   reconcile   holds a record against records  `reconcile`
+//!   clean       deletes what runs have made     `clean`
 //! ```
 
+mod clean;
 mod progress;
 mod reconcile;
 mod records;
 mod run;
 
 use crate::cli::context::Context;
-use crate::cli::failure::CommandResult;
+use crate::cli::failure::{CommandResult, Failure};
 use crate::cli::runtime::Interrupts;
 
 /// Make load, and say afterwards what became of each request
@@ -20,16 +22,17 @@ use crate::cli::runtime::Interrupts;
 /// more requests and waits for those in flight, the second waits for nothing. At the end every request is held against
 /// the records.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_help_heading = "Afterwards")]
+#[command(subcommand_help_heading = "Afterwards")]
 pub struct BlastArgs {
     #[command(subcommand)]
     command: Option<BlastCommand>,
     #[command(flatten)]
-    run: Box<run::RunArgs>,
+    run: Option<run::RunArgs>,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum BlastCommand {
+    Clean(clean::CleanArgs),
     Reconcile(reconcile::ReconcileArgs),
 }
 
@@ -37,8 +40,8 @@ impl BlastArgs {
     /// Who acts on ^C.
     pub fn interrupts(&self) -> Interrupts {
         match self.command {
-            // It has requests in flight to count.
-            None => Interrupts::AreTheCommandsOwn,
+            // They have requests in flight to count.
+            None | Some(BlastCommand::Clean(_)) => Interrupts::AreTheCommandsOwn,
             Some(BlastCommand::Reconcile(_)) => Interrupts::EndTheCommand,
         }
     }
@@ -46,8 +49,13 @@ impl BlastArgs {
 
 /// Does what was asked for.
 pub async fn run(ctx: &mut Context<'_>, args: BlastArgs) -> CommandResult {
-    match args.command {
-        None => run::run(ctx, *args.run).await,
-        Some(BlastCommand::Reconcile(args)) => reconcile::run(ctx, args).await,
+    match (args.command, args.run) {
+        (None, options) => run::run(ctx, options.unwrap_or_default()).await,
+        (Some(_), Some(_)) => Err(Failure::unusable("options of a run stand before a subcommand of blast")
+            .hint(
+                "options of the subcommand stand behind its name; `sagactl blast clean --help` shows them",
+            )),
+        (Some(BlastCommand::Clean(args)), None) => clean::run(ctx, args).await,
+        (Some(BlastCommand::Reconcile(args)), None) => reconcile::run(ctx, args).await,
     }
 }

@@ -8,7 +8,9 @@ use crate::blast::rules::Rule;
 use crate::blast::schedule::{End, Limits, Pacing, Rate};
 use crate::blast::target::{Credential, Reach, Target, TargetError};
 use crate::blast::workload::Workload;
-use crate::blast::{Blast, Config, MOST_WORKERS, Report, StartError, limits};
+use crate::blast::{
+    Blast, Config, DEFAULT_GRACE, DEFAULT_REQUEST_TIMEOUT, MOST_WORKERS, Report, StartError, limits,
+};
 use crate::cli::config::{OutputMode, Timeout};
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
@@ -30,11 +32,12 @@ const DEFAULT_OPEN_CONCURRENCY: u32 = 256;
 /// What is read unless somebody says otherwise.
 const DEFAULT_PATH: &str = "/v1/projects?limit=10";
 
-#[derive(Debug, clap::Args)]
+// Defaults are filled in later, so that "none of these was given" can be told (a subcommand takes none of them).
+#[derive(Debug, Default, clap::Args)]
 pub(super) struct RunArgs {
-    /// What each request does
-    #[arg(long, value_name = "WORKLOAD", value_enum, default_value = "project-create")]
-    workload: WorkloadName,
+    /// What each request does [default: project-create]
+    #[arg(long, value_name = "WORKLOAD", value_enum)]
+    workload: Option<WorkloadName>,
 
     /// With --workload get: what is read [default: /v1/projects?limit=10]
     #[arg(long, value_name = "PATH")]
@@ -80,9 +83,9 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "RULE")]
     fail_if: Vec<Rule>,
 
-    /// What all names begin with
-    #[arg(long, value_name = "TEXT", default_value = DEFAULT_PREFIX)]
-    prefix: String,
+    /// What all names begin with [default: dummy-]
+    #[arg(long, value_name = "TEXT")]
+    prefix: Option<String>,
 
     /// Id of this run, which is in every name [default: random, or by --seed]
     #[arg(long, value_name = "TEXT")]
@@ -108,22 +111,23 @@ pub(super) struct RunArgs {
     #[arg(long)]
     allow_remote: bool,
 
-    /// How long a single request may take
-    #[arg(long, value_name = "DURATION", default_value = "30s")]
-    request_timeout: Timeout,
+    /// How long a single request may take [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    request_timeout: Option<Timeout>,
 
-    /// How long requests in flight are waited for after ^C
-    #[arg(long, value_name = "DURATION", default_value = "5s")]
-    grace: Timeout,
+    /// How long requests in flight are waited for after ^C [default: 5s]
+    #[arg(long, value_name = "DURATION")]
+    grace: Option<Timeout>,
 
     /// No progress
     #[arg(short, long)]
     quiet: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum WorkloadName {
     /// Create a project
+    #[default]
     ProjectCreate,
     /// Create a project and delete it again
     ProjectCycle,
@@ -170,7 +174,7 @@ async fn configure(ctx: &mut Context<'_>, args: &RunArgs) -> Result<Config, Fail
         Failure::unusable(error.to_string()).hint("`ulimit -Hn` shows the limit; --concurrency asks for less")
     })?;
     let run_id = args.run_id.clone().unwrap_or_else(|| run_id(args.seed));
-    let names = Names::new(&args.prefix, &run_id).map_err(|error| {
+    let names = Names::new(args.prefix.as_deref().unwrap_or(DEFAULT_PREFIX), &run_id).map_err(|error| {
         Failure::unusable("--prefix and --run-id make no good names")
             .caused_by(&error)
             .hint("names begin with a lower-case letter and hold lower-case letters, digits and -")
@@ -192,8 +196,8 @@ async fn configure(ctx: &mut Context<'_>, args: &RunArgs) -> Result<Config, Fail
             duration: args.duration.map(|Timeout(duration)| duration),
             max_failures: if args.ignore_errors { args.max_failures.map(NonZeroU64::get) } else { Some(1) },
         },
-        grace: args.grace.0,
-        request_timeout: args.request_timeout.0,
+        grace: args.grace.map_or(DEFAULT_GRACE, |Timeout(grace)| grace),
+        request_timeout: args.request_timeout.map_or(DEFAULT_REQUEST_TIMEOUT, |Timeout(timeout)| timeout),
         seed: args.seed,
         ..Config::new(target, names, concurrency)
     };
@@ -202,10 +206,11 @@ async fn configure(ctx: &mut Context<'_>, args: &RunArgs) -> Result<Config, Fail
 }
 
 fn workload(args: &RunArgs) -> Result<Workload, Failure> {
-    if args.path.is_some() && args.workload != WorkloadName::Get {
+    let workload = args.workload.unwrap_or_default();
+    if args.path.is_some() && workload != WorkloadName::Get {
         return Err(Failure::unusable("--path is for --workload get, which reads what is there"));
     }
-    Ok(match args.workload {
+    Ok(match workload {
         WorkloadName::ProjectCreate => Workload::ProjectCreate,
         WorkloadName::ProjectCycle => Workload::ProjectCycle,
         WorkloadName::DemoSaga => Workload::DemoSaga,
@@ -243,9 +248,6 @@ fn is_of(info: &Info, config: &Config) -> bool {
 
 /// Holds the run against the records, wherever these can be read, and puts everything together.
 async fn conclude(ctx: &mut Context<'_>, blast: &Blast, rules: &[Rule], info: Option<&Info>) -> Report {
-    if info.is_some() {
-        records::settle(ctx).await;
-    }
     let config = blast.config();
     let question = Question {
         traces: config.workload.traces(),
@@ -254,7 +256,17 @@ async fn conclude(ctx: &mut Context<'_>, blast: &Blast, rules: &[Rule], info: Op
         external: &config.target,
         credential: config.credential.as_ref(),
     };
-    let (reconciliation, sagas) = match records::find(ctx, &question, info).await {
+    let look = async {
+        if info.is_some() {
+            records::settle(ctx).await;
+        }
+        records::find(ctx, &question, info).await
+    };
+    let found = tokio::select! {
+        found = look => found,
+        _ = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
+    };
+    let (reconciliation, sagas) = match found {
         Ok(Found { recorded, sagas }) => (blast.reconcile(&recorded), sagas),
         Err(reason) => (Reconciliation::not_checked(reason), None),
     };
