@@ -44,8 +44,10 @@ pub mod report;
 pub mod rules;
 pub mod schedule;
 pub mod series;
+pub mod sightings;
 pub mod stats;
 pub mod target;
+
 mod workers;
 pub mod workload;
 

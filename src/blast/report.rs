@@ -9,7 +9,7 @@ use super::rules::{Judged, Measured, Rule};
 use super::schedule::{End, Pacing};
 use super::series::Moment;
 use super::stats::{Band, ErrorCount, FirstFailure, LatencyMs, Stats, per_second};
-use super::{Blast, Config};
+use super::{Blast, Config, sightings};
 use crate::reconcile::Reconciliation;
 use crate::wire::time::Time;
 use serde::Serialize;
@@ -64,6 +64,8 @@ pub struct Report {
     pub reconciliation: Reconciliation,
     /// What became of the sagas behind the requests; absent where nobody can tell.
     pub sagas: Option<SagaOutcomes>,
+    /// What the coordinator went through meanwhile; absent if it was not seen.
+    pub recovery: Option<sightings::Seen>,
     /// Not one request got as far as the server.
     #[serde(skip)]
     pub nothing_left: bool,
@@ -134,6 +136,21 @@ pub struct Course {
     pub latency_distribution: Vec<Band>,
 }
 
+/// Everything: the report, and how it came about. What `--json-report` writes and the HTML page shows.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Full {
+    /// What became of the run.
+    #[serde(flatten)]
+    pub report: Report,
+    /// The run over time.
+    #[serde(flatten)]
+    pub course: Course,
+    /// Starts of the coordinator while it was under load.
+    pub restarts: Vec<sightings::Restart>,
+    /// Its recovery passes meanwhile, oldest first; the last thousand.
+    pub passes: Vec<sightings::PassSeen>,
+}
+
 impl Blast {
     /// All that is known of the run; to be asked for after its end.
     pub fn report(&self, reconciliation: Reconciliation) -> Report {
@@ -169,6 +186,7 @@ impl Blast {
             rules: Vec::new(),
             reconciliation,
             sagas: None,
+            recovery: None,
             nothing_left: done == 0
                 && state.stats.is_every_trouble(|class| matches!(class, Class::Refused | Class::Connect)),
         }

@@ -13,8 +13,8 @@ use std::time::Duration;
 /// Length of a slice in the beginning.
 const FIRST_WIDTH: Duration = Duration::from_millis(100);
 
-/// Most slices that are kept: about as many as a chart has pixels to show.
-const MOST_SLICES: usize = 300;
+/// Most slices that are kept: more detail than that is noise in a chart.
+const MOST_SLICES: usize = 150;
 
 /// Longest latency that a slice tells from longer ones, in microseconds: an hour.
 const LONGEST_MICROS: u64 = 3_600_000_000;

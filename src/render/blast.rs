@@ -8,7 +8,7 @@ use crate::blast::records::SagaOutcomes;
 use crate::blast::report::Reconciled;
 use crate::blast::rules::Judged;
 use crate::blast::stats::LatencyMs;
-use crate::blast::{Progress, Report};
+use crate::blast::{Progress, Report, sightings};
 use crate::reconcile::{Reconciliation, Verdict};
 use std::io::{self, Write};
 use std::time::Duration;
@@ -64,6 +64,7 @@ pub fn render_report(out: &mut dyn Write, look: &Look, report: &Report) -> io::R
         rules,
         reconciliation,
         sagas,
+        recovery,
         nothing_left: _,
     } = report;
     writeln!(out, "blast: run {run_id}, {workload}, {model}")?;
@@ -113,7 +114,15 @@ pub fn render_report(out: &mut dyn Write, look: &Look, report: &Report) -> io::R
         render_rule(out, look, rule)?;
     }
     render_reconciliation(out, look, reconciliation)?;
-    render_sagas(out, sagas.as_ref())
+    render_sagas(out, sagas.as_ref())?;
+    if let Some(sightings::Seen { restarts, passes, recovered, recovery_errors }) = recovery {
+        writeln!(
+            out,
+            "  the coordinator meanwhile: {restarts} restarts, {passes} recovery passes, {recovered} sagas recovered, \
+             {recovery_errors} recovery errors"
+        )?;
+    }
+    Ok(())
 }
 
 fn render_rule(out: &mut dyn Write, look: &Look, rule: &Judged) -> io::Result<()> {
@@ -174,7 +183,24 @@ pub fn render_reconciliation(out: &mut dyn Write, look: &Look, found: &Reconcili
         Verdict::Inconsistent | Verdict::NotChecked => ("INCONSISTENT", Style::Failed),
     };
     writeln!(out, "reconciliation with the records: {}", look.paint.apply(style, verdict))?;
-    let rows = [
+    for (label, count) in reconciliation_rows(found) {
+        let count = count.map_or_else(|| "?".to_owned(), |count| count.to_string());
+        writeln!(out, "  {label:<33} {count:>8}")?;
+    }
+    for (what, names) in bad_names(found) {
+        for name in names {
+            writeln!(out, "  {what}: {}", escape(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// The classes of requests with their counts. Rows that only some workloads have, or that are only worth a line when they
+/// are not empty, are left out.
+pub(super) fn reconciliation_rows(
+    found: &Reconciliation,
+) -> impl Iterator<Item = (&'static str, Option<u64>)> {
+    [
         ("acknowledged and recorded:", Some(found.acknowledged_recorded)),
         ("acknowledged but missing (lost):", Some(found.lost)),
         ("failed and absent:", Some(found.failed_absent)),
@@ -186,33 +212,29 @@ pub fn render_reconciliation(out: &mut dyn Write, look: &Look, found: &Reconcili
         ("deleted yet recorded:", found.deleted_recorded.map(Some)),
         ("recorded twice (duplicates):", Some(found.duplicates)),
         ("recorded, never requested:", found.unexplained.filter(|count| *count > 0).map(Some)),
-    ];
-    // Rows that only some workloads have, or that are only worth a line when they are not empty, are left out.
-    for (label, count) in rows.into_iter().filter_map(|(label, count)| Some((label, count?))) {
-        let count = count.map_or_else(|| "?".to_owned(), |count| count.to_string());
-        writeln!(out, "  {label:<33} {count:>8}")?;
-    }
-    for (what, names) in [
+    ]
+    .into_iter()
+    .filter_map(|(label, count)| Some((label, count?)))
+}
+
+/// What is wrong, by name.
+pub(super) fn bad_names(found: &Reconciliation) -> [(&'static str, &[String]); 4] {
+    [
         ("lost", &found.lost_names),
         ("deleted yet recorded", &found.deleted_recorded_names),
         ("duplicate", &found.duplicate_names),
         ("never requested", &found.unexplained_names),
-    ] {
-        for name in names {
-            writeln!(out, "  {what}: {}", escape(name))?;
-        }
-    }
-    Ok(())
+    ]
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::blast::schedule::End;
     use crate::blast::stats::{ErrorCount, FirstFailure};
 
     /// A report in which every number is another.
-    fn report() -> Report {
+    pub(in crate::render) fn report() -> Report {
         Report {
             run_id: "1a2b3c".to_owned(),
             prefix: "dummy-".to_owned(),
@@ -264,6 +286,7 @@ mod tests {
                 unfinished: 7,
                 missing: 6,
             }),
+            recovery: Some(sightings::Seen { restarts: 2, passes: 12, recovered: 61, recovery_errors: 4 }),
             nothing_left: false,
         }
     }
@@ -319,6 +342,7 @@ mod tests {
           lost: dummy-1a2b3c-0-1
           lost: dummy-1a2b3c-0-2
           their sagas: 881 succeeded, 82 failed, 3 stuck, 5 abandoned, 7 unfinished, 6 missing
+          the coordinator meanwhile: 2 restarts, 12 recovery passes, 61 sagas recovered, 4 recovery errors
         ");
     }
 

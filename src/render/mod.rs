@@ -13,6 +13,7 @@
 pub mod activate;
 pub mod blast;
 pub mod blast_clean;
+pub mod blast_html;
 pub mod escape;
 pub mod json;
 pub mod status;

@@ -7,6 +7,7 @@
 //! ```
 
 mod clean;
+mod files;
 mod progress;
 mod reconcile;
 mod records;

@@ -1,11 +1,14 @@
 //! `sagactl blast`: makes load, asks what is on record, tells, judges.
 
+use super::files::Reports;
 use super::progress::{Show, run_to_the_end};
 use super::records::{self, Found, Question};
 use crate::blast::login::{Login, log_in};
 use crate::blast::names::{DEFAULT_PREFIX, Names, run_id};
+use crate::blast::report::Full;
 use crate::blast::rules::Rule;
 use crate::blast::schedule::{End, Limits, Pacing, Rate};
+use crate::blast::sightings::{Sightings, Watch};
 use crate::blast::target::{Credential, Reach, Target, TargetError};
 use crate::blast::workload::Workload;
 use crate::blast::{
@@ -99,6 +102,14 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
 
+    /// Write everything that is known of the run to this file, as JSON, with how it went over time
+    #[arg(long, value_name = "FILE")]
+    pub(super) json_report: Option<PathBuf>,
+
+    /// Write a page about the run to this file, which needs nothing but a browser
+    #[arg(long, value_name = "FILE")]
+    pub(super) html_report: Option<PathBuf>,
+
     /// Log in as this user first
     #[arg(long, value_name = "SILO/USER", requires = "password_file", conflicts_with = "token_file")]
     login: Option<Login>,
@@ -143,22 +154,36 @@ pub(super) async fn run(ctx: &mut Context<'_>, args: RunArgs) -> CommandResult {
     let config = configure(ctx, &args).await?;
     // Asked before the load: a coordinator that dies under it has then told where its database is.
     let info = records::fetch_info(ctx).await.filter(|info| is_of(info, &config));
+    let reports = Reports::open(&args)?;
     let blast = Blast::new(config);
     if let Some(path) = &args.record {
         blast.record_to(path)?;
     }
     let show = if args.quiet { Show::Nothing } else { Show::Progress };
+    let watch = if info.is_some() { ctx.client().ok().map(Watch::start) } else { None };
     run_to_the_end(ctx, &blast, show).await??;
     let recorded = blast.finish_record();
     let report = conclude(ctx, &blast, &args.fail_if, info.as_ref()).await;
+    let sightings = match watch {
+        Some(watch) => watch.finish().await,
+        None => Sightings::default(),
+    };
+    let full = Full {
+        report: Report { recovery: sightings.seen(), ..report },
+        course: blast.course(),
+        restarts: sightings.restarts().to_vec(),
+        passes: sightings.passes().to_vec(),
+    };
+    let report = &full.report;
     if mode == OutputMode::Table {
         let look = ctx.look();
-        render::blast::render_report(ctx.out(), &look, &report)?;
+        render::blast::render_report(ctx.out(), &look, report)?;
     } else {
-        ctx.write_json(mode, &report)?;
+        ctx.write_json(mode, report)?;
     }
+    reports.write(&full)?;
     recorded?;
-    judge(&report, blast.config(), args.ignore_errors)
+    judge(report, blast.config(), args.ignore_errors)
 }
 
 async fn configure(ctx: &mut Context<'_>, args: &RunArgs) -> Result<Config, Failure> {
