@@ -167,7 +167,7 @@ fn charts(out: &mut dyn Write, report: &Report, series: &[Moment], marks: &[Mark
     let middle = |moment: &Moment| moment.at_secs + moment.secs / 2.0;
     // The last slice is as long as the run has been in it.
     let per_second = |moment: &Moment, count: u64| {
-        let length = moment.secs.min(report.duration_secs - moment.at_secs).max(moment.secs / 10.0);
+        let length = moment.secs.min(report.duration_secs - moment.at_secs).max(moment.secs / 2.0);
         count as f64 / length
     };
     let rates = |pick: fn(&Moment) -> u64| -> Vec<(f64, Option<f64>)> {
