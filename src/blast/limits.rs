@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn limits_of_the_machine_are_named() {
         let explained = |errno: Errno| explain(&io::Error::from_raw_os_error(errno.raw_os_error()));
-        assert!(explained(Errno::MFILE).unwrap().contains("its limit is "));
+        assert!(explained(Errno::MFILE).expect("explained").contains("its limit is "));
         assert_eq!(explained(Errno::CONNREFUSED), None);
     }
 }

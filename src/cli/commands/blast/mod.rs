@@ -1,7 +1,8 @@
 //! `sagactl blast`: load, and afterwards the truth about it.
 //!
 //! ```text
-//!   (nothing)   makes load                      `run`, with `progress`; `records` asks what is on record
+//!   (nothing)   makes load                      `run`, with `progress`, `files` and `verdict`;
+//!                                               `records` asks what is on record
 //!   reconcile   holds a record against records  `reconcile`
 //!   clean       deletes what runs have made     `clean`
 //! ```
@@ -12,6 +13,7 @@ mod progress;
 mod reconcile;
 mod records;
 mod run;
+mod verdict;
 
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure};

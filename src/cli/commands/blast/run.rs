@@ -3,20 +3,19 @@
 use super::files::Reports;
 use super::progress::{Show, run_to_the_end};
 use super::records::{self, Found, Question};
+use super::verdict::judge;
 use crate::blast::login::{Login, log_in};
 use crate::blast::names::{DEFAULT_PREFIX, Names, run_id};
 use crate::blast::report::Full;
 use crate::blast::rules::Rule;
-use crate::blast::schedule::{End, Limits, Pacing, Rate};
+use crate::blast::schedule::{Limits, Pacing, Rate};
 use crate::blast::sightings::{Sightings, Watch};
-use crate::blast::target::{Credential, Reach, Target, TargetError};
+use crate::blast::target::{Credential, Reach, Target};
 use crate::blast::workload::Workload;
-use crate::blast::{
-    Blast, Config, DEFAULT_GRACE, DEFAULT_REQUEST_TIMEOUT, MOST_WORKERS, Report, StartError, limits,
-};
+use crate::blast::{Blast, Config, DEFAULT_GRACE, DEFAULT_REQUEST_TIMEOUT, MOST_WORKERS, Report, limits};
 use crate::cli::config::{OutputMode, Timeout};
 use crate::cli::context::Context;
-use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
+use crate::cli::failure::{CommandResult, Failure, Kind};
 use crate::client::token::Password;
 use crate::reconcile::Reconciliation;
 use crate::render;
@@ -296,68 +295,4 @@ async fn conclude(ctx: &mut Context<'_>, blast: &Blast, rules: &[Rule], info: Op
         Err(reason) => (Reconciliation::not_checked(reason), None),
     };
     Report { rules: blast.judge(rules), sagas, ..blast.report(reconciliation) }
-}
-
-fn judge(report: &Report, config: &Config, ignore_errors: bool) -> CommandResult {
-    if report.nothing_left
-        && let Some(first) = &report.first_failure
-    {
-        let api =
-            if config.workload.is_internal() { "--url its internal" } else { "--external-url its external" };
-        return Err(Failure::new(Kind::Unreachable, "nothing could be sent")
-            .because(first.error.clone())
-            .hint(format!("is the coordinator running, and is {api} API?")));
-    }
-    if !ignore_errors && let Some(first) = &report.first_failure {
-        let doing = config.workload.doing(&first.name);
-        return Err(Failure::new(Kind::Bad, format!("{doing} failed"))
-            .because(first.error.clone())
-            .hint("--ignore-errors goes on when requests fail"));
-    }
-    if report.ended == End::Failures {
-        let went_wrong = report.failed + report.in_doubt;
-        return Err(Failure::new(
-            Kind::Bad,
-            format!("{went_wrong} requests went wrong, which --max-failures ends"),
-        ));
-    }
-    let broken: Vec<_> = report.rules.iter().filter(|judged| judged.broken).collect();
-    if let Some(first) = broken.first() {
-        let all = broken.iter().map(|judged| judged.rule.as_str()).collect::<Vec<_>>().join(", ");
-        let failure = Failure::new(Kind::Bad, format!("what must not be is so: {all}"));
-        return Err(match first.value {
-            Some(_) => failure,
-            None => failure.because("nothing was measured, so nothing can be said for it"),
-        });
-    }
-    Ok(Outcome::good_if(report.done > 0 && !report.reconciliation.is_inconsistent()))
-}
-
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Self {
-        match error {
-            StartError::Target(error) => error.into(),
-            StartError::Path { .. } => Self::unusable(error.to_string()),
-            StartError::Thread(_) => Self::unusable("the blast cannot begin").caused_by(&error),
-        }
-    }
-}
-
-impl From<TargetError> for Failure {
-    fn from(error: TargetError) -> Self {
-        match error {
-            TargetError::Remote { .. } => Self::unusable("load is made on this machine only")
-                .caused_by(&error)
-                .hint("--allow-remote makes load on other machines, too; be sure that they are yours"),
-            TargetError::Unknown { .. } | TargetError::NoAddress { .. } => {
-                Self::new(Kind::Unreachable, "there is nobody to make load on").caused_by(&error)
-            }
-        }
-    }
-}
-
-impl From<crate::blast::journal::RecordError> for Failure {
-    fn from(error: crate::blast::journal::RecordError) -> Self {
-        Self::unusable("the record of the run cannot be kept").caused_by(&error)
-    }
 }
