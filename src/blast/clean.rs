@@ -357,9 +357,9 @@ impl Deleter<'_> {
             None => Connection::open(&self.shared.target.addresses, deadline).await?,
         };
         match connection.exchange(request, LARGEST_ANSWER, deadline, &mut Alarm::new()).await {
-            Exchanged::Answer(head, body) => {
+            Exchanged::Answer(answer) => {
                 self.connection = Some(connection);
-                judge_no_content(head.status, &body)
+                judge_no_content(answer.status, &answer.body)
             }
             Exchanged::Cut(status, trouble) => Err(judge_cut(status, trouble)),
             Exchanged::Lost(trouble) | Exchanged::Unsent(trouble) => Err(trouble),

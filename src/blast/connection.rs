@@ -2,48 +2,68 @@
 //!
 //! A general client has a pool, which costs more per request than the rest together and hides what a generator has to
 //! know: whether a request was sent when its connection broke. Here the worker itself drives its connection, so that an
-//! exchange is one task that is woken when the answer arrives, and dropping the exchange closes the connection.
+//! exchange is one task that is woken when the answer arrives, and dropping the exchange closes the connection. A request
+//! costs a write and a read; what the bytes mean is [`http1`](super::http1)'s business.
 
 use super::answer::{Class, Trouble};
-use bytes::{Bytes, BytesMut};
-use http::response::Parts;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use std::error::Error;
+use super::http1::{Input, Malformed, Progress, Reading};
+use bytes::Bytes;
+use http::StatusCode;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
 /// Longest wait for a connection: a host that has not answered a SYN in that time is not there.
 const LONGEST_CONNECT: Duration = Duration::from_secs(10);
 
-/// A request as it goes out.
-pub(super) type Outgoing = Request<Full<Bytes>>;
+/// Bytes that are taken from the system at once; an answer is smaller as a rule.
+const PIECE: usize = 8 * 1024;
+
+/// A request as it goes out: every byte of it.
+pub(super) type Outgoing = Bytes;
 
 /// A connection that carries one request at a time.
+#[derive(Debug)]
 pub(super) struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    /// Gone once it has come to its end: only then does a request that it never took come back.
-    driver: Option<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>,
+    stream: TcpStream,
+    input: Input,
+    piece: Box<[u8]>,
+    is_open: bool,
+}
+
+/// A complete answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Vec<u8>,
+    /// Cookies that it sets.
+    pub(super) cookies: Vec<String>,
 }
 
 /// What became of a request.
+#[derive(Debug)]
 pub(super) enum Exchanged {
     /// A complete answer.
-    Answer(Parts, Bytes),
+    Answer(Answer),
     /// An answer that broke off, or is larger than anybody asked for.
     Cut(StatusCode, Trouble),
     /// No answer, and it may have been received.
     Lost(Trouble),
     /// The connection was closed before anything was sent.
     Unsent(Trouble),
+}
+
+/// Where in an exchange we are.
+enum Step {
+    /// So many bytes have been written.
+    Writing(usize),
+    Reading(Reading),
 }
 
 impl Connection {
@@ -53,7 +73,7 @@ impl Connection {
         let mut trouble = Trouble::new(Class::Connect, "the name of the server has no address");
         for address in addresses {
             match timeout_at(deadline, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return Self::over(stream).await,
+                Ok(Ok(stream)) => return Ok(Self::over(stream)),
                 Ok(Err(error)) => trouble = connect_trouble(*address, &error),
                 Err(_) => {
                     let words = format!("connecting to {address}: no answer");
@@ -64,13 +84,10 @@ impl Connection {
         Err(trouble)
     }
 
-    async fn over(stream: TcpStream) -> Result<Self, Trouble> {
+    fn over(stream: TcpStream) -> Self {
         // Only a courtesy: without it small requests could wait for each other.
         let _ = stream.set_nodelay(true);
-        match http1::handshake(TokioIo::new(stream)).await {
-            Ok((sender, driver)) => Ok(Self { sender, driver: Some(driver) }),
-            Err(error) => Err(Trouble::new(Class::Connect, words_of(&error))),
-        }
+        Self { stream, input: Input::default(), piece: vec![0; PIECE].into_boxed_slice(), is_open: true }
     }
 
     /// Sends a request and waits for the whole answer, of which at most `most_bytes` of body are taken. A connection on
@@ -82,90 +99,128 @@ impl Connection {
         deadline: Instant,
         alarm: &mut Alarm,
     ) -> Exchanged {
-        let Self { sender, driver } = self;
-        let mut answer = pin!(answer(sender, request, most_bytes));
-        poll_fn(|cx| {
-            // First the connection, which may have been closed while it was idle. Then the request, which the connection
-            // sends when it is polled again, and whose answer may be complete at once.
-            for _ in 0..2 {
-                // What ends a connection is also told to whoever waits for an answer on it.
-                if driver.as_mut().is_some_and(|driver| Pin::new(driver).poll(cx).is_ready()) {
-                    *driver = None;
+        let mut step = Step::Writing(0);
+        let exchanged = poll_fn(|cx| {
+            if let Poll::Ready(exchanged) = self.poll_exchange(&mut step, &request, most_bytes, cx) {
+                return Poll::Ready(exchanged);
+            }
+            alarm.poll(deadline, cx).map(|()| {
+                let timeout = || Trouble::new(Class::Timeout, "no complete answer in time");
+                match &step {
+                    Step::Writing(0) => {
+                        Exchanged::Unsent(Trouble::new(Class::Connect, "the server took nothing in time"))
+                    }
+                    Step::Writing(_) => Exchanged::Lost(timeout()),
+                    Step::Reading(reading) => broke_off(reading.status(), timeout()),
                 }
-                if let Poll::Ready(exchanged) = answer.as_mut().poll(cx) {
-                    return Poll::Ready(exchanged);
+            })
+        })
+        .await;
+        if !matches!(exchanged, Exchanged::Answer(_)) {
+            self.is_open = false;
+        }
+        exchanged
+    }
+
+    fn poll_exchange(
+        &mut self,
+        step: &mut Step,
+        request: &Outgoing,
+        most_bytes: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Exchanged> {
+        loop {
+            match step {
+                Step::Writing(0) if self.was_closed_idle(cx) => {
+                    let words = "the server closed the connection before the request";
+                    return Poll::Ready(Exchanged::Unsent(Trouble::new(Class::Connect, words)));
+                }
+                Step::Writing(written) if *written == request.len() => {
+                    *step = Step::Reading(Reading::default());
+                }
+                Step::Writing(written) => {
+                    match ready!(Pin::new(&mut self.stream).poll_write(cx, &request[*written..])) {
+                        Ok(count) => *written += count,
+                        Err(error) if *written == 0 => {
+                            let trouble = exchange_trouble(&error);
+                            return Poll::Ready(Exchanged::Unsent(Trouble {
+                                class: Class::Connect,
+                                ..trouble
+                            }));
+                        }
+                        Err(error) => return Poll::Ready(Exchanged::Lost(exchange_trouble(&error))),
+                    }
+                }
+                Step::Reading(reading) => {
+                    let more = match ready!(self.poll_read(cx)) {
+                        Ok(0) => return Poll::Ready(closed_while(reading)),
+                        Ok(_) => reading.take(&mut self.input),
+                        Err(error) => {
+                            return Poll::Ready(broke_off(reading.status(), exchange_trouble(&error)));
+                        }
+                    };
+                    match more {
+                        Ok(_) if reading.body_len() > most_bytes => {
+                            let words = format!("the answer is larger than {most_bytes} bytes");
+                            let trouble = Trouble::new(Class::Body, words);
+                            return Poll::Ready(broke_off(reading.status(), trouble));
+                        }
+                        Ok(Progress::Unfinished) => {}
+                        Ok(Progress::Complete) => {
+                            let whole = std::mem::take(reading);
+                            // What comes behind an answer before the next request belongs to nobody.
+                            self.is_open = self.input.unread().is_empty();
+                            return Poll::Ready(self.answered(whole));
+                        }
+                        Err(malformed) => {
+                            return Poll::Ready(broke_off(reading.status(), not_http(&malformed)));
+                        }
+                    }
                 }
             }
-            alarm
-                .poll(deadline, cx)
-                .map(|()| Exchanged::Lost(Trouble::new(Class::Timeout, "no complete answer in time")))
-        })
-        .await
+        }
     }
 
-    /// Whether the server has not closed it, as far as we know.
+    fn answered(&mut self, reading: Reading) -> Exchanged {
+        let (head, body, reusable) = reading.finish().expect("a complete answer has a head");
+        self.is_open &= reusable;
+        Exchanged::Answer(Answer { status: head.status, body, cookies: head.cookies })
+    }
+
+    /// Whether the end of the connection, or something that nobody asked for, has come since the last answer. Costs a
+    /// call to the system only if something has.
+    fn was_closed_idle(&mut self, cx: &mut Context<'_>) -> bool {
+        self.stream.poll_read_ready(cx).is_ready()
+            && !matches!(self.stream.try_read(&mut self.piece), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Takes what has come into the input; 0 at the end of the connection.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut piece = ReadBuf::new(&mut self.piece);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut piece))?;
+        self.input.add(piece.filled());
+        Poll::Ready(Ok(piece.filled().len()))
+    }
+
+    /// Whether another request may be sent on it, as far as we know.
     pub(super) fn is_open(&self) -> bool {
-        !self.sender.is_closed()
+        self.is_open
     }
 }
 
-async fn answer(sender: &mut SendRequest<Full<Bytes>>, request: Outgoing, most_bytes: usize) -> Exchanged {
-    if let Err(error) = sender.ready().await {
-        return Exchanged::Unsent(Trouble::new(Class::Connect, words_of(&error)));
+/// What became of a request whose connection has ended.
+fn closed_while(reading: &mut Reading) -> Exchanged {
+    if !reading.ends_with_connection() {
+        return broke_off(reading.status(), closed());
     }
-    let response = match sender.try_send_request(request).await {
-        Ok(response) => response,
-        Err(mut failed) => {
-            // The request comes back if not a byte of it was written.
-            let unsent = failed.take_message().is_some();
-            let trouble = exchange_trouble(failed.error());
-            return if unsent {
-                Exchanged::Unsent(Trouble { class: Class::Connect, ..trouble })
-            } else {
-                Exchanged::Lost(trouble)
-            };
-        }
-    };
-    let (head, mut body) = response.into_parts();
-    let mut whole = Whole::default();
-    while let Some(frame) = body.frame().await {
-        match frame {
-            Ok(frame) => whole.extend(frame.into_data().unwrap_or_default()),
-            Err(error) => return Exchanged::Cut(head.status, exchange_trouble(&error)),
-        }
-        if whole.len() > most_bytes {
-            let words = format!("the answer is larger than {most_bytes} bytes");
-            return Exchanged::Cut(head.status, Trouble::new(Class::Body, words));
-        }
-    }
-    Exchanged::Answer(head, whole.into_bytes())
+    let (head, body, _) = std::mem::take(reading).finish().expect("it has a head, or would not end so");
+    Exchanged::Answer(Answer { status: head.status, body, cookies: head.cookies })
 }
 
-/// A body that is put together, without copying if it came in one piece.
-#[derive(Default)]
-struct Whole {
-    first: Bytes,
-    all: BytesMut,
-}
-
-impl Whole {
-    fn extend(&mut self, piece: Bytes) {
-        if self.len() == 0 {
-            self.first = piece;
-            return;
-        }
-        if self.all.is_empty() {
-            self.all.extend_from_slice(&self.first);
-        }
-        self.all.extend_from_slice(&piece);
-    }
-
-    fn len(&self) -> usize {
-        if self.all.is_empty() { self.first.len() } else { self.all.len() }
-    }
-
-    fn into_bytes(self) -> Bytes {
-        if self.all.is_empty() { self.first } else { self.all.freeze() }
+fn broke_off(status: Option<StatusCode>, trouble: Trouble) -> Exchanged {
+    match status {
+        Some(status) => Exchanged::Cut(status, trouble),
+        None => Exchanged::Lost(trouble),
     }
 }
 
@@ -184,7 +239,7 @@ impl Alarm {
             if self.0.deadline() > deadline {
                 self.0.as_mut().reset(deadline);
             }
-            std::task::ready!(self.0.as_mut().poll(cx));
+            ready!(self.0.as_mut().poll(cx));
             if Instant::now() >= deadline {
                 return Poll::Ready(());
             }
@@ -205,21 +260,11 @@ fn connect_trouble(address: SocketAddr, error: &io::Error) -> Trouble {
     Trouble::new(class, words)
 }
 
-fn exchange_trouble(error: &hyper::Error) -> Trouble {
-    if error.is_parse() {
-        return Trouble::new(Class::NotHttp, format!("the answer is not HTTP: {}", words_of(error)));
-    }
-    if error.is_timeout() {
-        return Trouble::new(Class::Timeout, words_of(error));
-    }
-    match io_cause(error) {
-        Some(cause) if cause.kind() == io::ErrorKind::ConnectionReset => {
-            Trouble::new(Class::Reset, "the server reset the connection")
-        }
-        Some(cause) if cause.kind() == io::ErrorKind::BrokenPipe => closed(),
-        Some(cause) => Trouble::new(Class::Cut, system_words(cause)),
-        None if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => closed(),
-        None => Trouble::new(Class::Cut, words_of(error)),
+fn exchange_trouble(error: &io::Error) -> Trouble {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset => Trouble::new(Class::Reset, "the server reset the connection"),
+        io::ErrorKind::BrokenPipe => closed(),
+        _ => Trouble::new(Class::Cut, system_words(error)),
     }
 }
 
@@ -227,24 +272,8 @@ fn closed() -> Trouble {
     Trouble::new(Class::Cut, "the server closed the connection")
 }
 
-fn io_cause<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e io::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(io) = error.downcast_ref() {
-            return Some(io);
-        }
-        next = error.source();
-    }
-    None
-}
-
-/// The innermost cause, which is what happened; the layers above only add their names.
-fn words_of(error: &hyper::Error) -> String {
-    let mut innermost: &dyn Error = error;
-    while let Some(cause) = innermost.source() {
-        innermost = cause;
-    }
-    innermost.to_string()
+fn not_http(malformed: &Malformed) -> Trouble {
+    Trouble::new(Class::NotHttp, format!("the answer is not HTTP: {malformed}"))
 }
 
 /// An error of the system in its own words, less the number that the library adds.

@@ -5,7 +5,6 @@ use super::clean::Listed;
 use super::connection::{Alarm, Connection, Exchanged, Outgoing};
 use super::target::Target;
 use crate::client::excerpt::Excerpt;
-use bytes::Bytes;
 use http::StatusCode;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -125,7 +124,7 @@ impl<'t> List<'t> {
     }
 
     /// One page, if need be at the second attempt or the third.
-    async fn page(&mut self, request: impl Fn() -> Outgoing) -> Result<Bytes, String> {
+    async fn page(&mut self, request: impl Fn() -> Outgoing) -> Result<Vec<u8>, String> {
         let patient_until = after(Instant::now(), self.patience);
         loop {
             match self.attempt(request()).await {
@@ -137,7 +136,7 @@ impl<'t> List<'t> {
         }
     }
 
-    async fn attempt(&mut self, request: Outgoing) -> Result<Bytes, Setback> {
+    async fn attempt(&mut self, request: Outgoing) -> Result<Vec<u8>, Setback> {
         let deadline = after(Instant::now(), PAGE_TIMEOUT);
         let mut connection = match self.connection.take().filter(Connection::is_open) {
             Some(connection) => connection,
@@ -147,7 +146,7 @@ impl<'t> List<'t> {
         };
         let exchanged = connection.exchange(request, LARGEST_PAGE, deadline, &mut Alarm::new()).await;
         let (status, body) = match exchanged {
-            Exchanged::Answer(head, body) => (head.status, body),
+            Exchanged::Answer(answer) => (answer.status, answer.body),
             Exchanged::Cut(_, trouble) | Exchanged::Lost(trouble) | Exchanged::Unsent(trouble) => {
                 return Err(Setback::Passing(trouble.message));
             }

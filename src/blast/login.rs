@@ -6,7 +6,7 @@ use super::target::{Credential, Target};
 use crate::client::excerpt::Excerpt;
 use crate::client::token::Password;
 use crate::wire::error::ErrorBody;
-use http::header::{COOKIE, SET_COOKIE};
+use http::header::COOKIE;
 use http::{HeaderValue, StatusCode};
 use std::fmt;
 use std::str::FromStr;
@@ -80,24 +80,20 @@ pub async fn log_in(
     let mut connection = Connection::open(&target.addresses, deadline)
         .await
         .map_err(|trouble| LoginError::NoAnswer(trouble.message))?;
-    let request = target.log_in(&login.silo, body);
-    let (head, body) = match connection.exchange(request, LARGEST_ANSWER, deadline, &mut Alarm::new()).await {
-        Exchanged::Answer(head, body) => (head, body),
+    let request = target.log_in(&login.silo, &body);
+    let answer = match connection.exchange(request, LARGEST_ANSWER, deadline, &mut Alarm::new()).await {
+        Exchanged::Answer(answer) => answer,
         Exchanged::Cut(_, trouble) | Exchanged::Lost(trouble) | Exchanged::Unsent(trouble) => {
             return Err(LoginError::NoAnswer(trouble.message));
         }
     };
-    if !head.status.is_success() {
-        let said = serde_json::from_slice::<ErrorBody>(&body)
-            .map_or_else(|_| Excerpt::of(&body), |error| Excerpt::of(error.message.as_bytes()));
-        return Err(LoginError::Refused { status: head.status, said: said.to_string() });
+    if !answer.status.is_success() {
+        let said = serde_json::from_slice::<ErrorBody>(&answer.body)
+            .map_or_else(|_| Excerpt::of(&answer.body), |error| Excerpt::of(error.message.as_bytes()));
+        return Err(LoginError::Refused { status: answer.status, said: said.to_string() });
     }
-    let cookies = head.headers.get_all(SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok());
-    cookies
-        .filter_map(session)
-        .next()
-        .map(|session| (COOKIE, session))
-        .ok_or(LoginError::NoSession(head.status))
+    let session = answer.cookies.iter().find_map(|cookie| session(cookie));
+    session.map(|session| (COOKIE, session)).ok_or(LoginError::NoSession(answer.status))
 }
 
 /// What a client sends back of a cookie that it was given: name and value, without the attributes.

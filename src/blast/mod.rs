@@ -10,6 +10,7 @@
 //!   ledger     what became of each request; accounting that always adds up          pure
 //!   stats      latencies, troubles by class; `series` the same over time            pure
 //!   rules      what makes a run a failure: `p99>2s`                                 pure
+//!   http1      what bytes on a connection mean                                      pure
 //!   workers    one connection each, over `connection` and `target`, woken by `pacer`
 //!   journal    the run's own record of itself, in a file
 //!   records    asks a database or a server afterwards what it has
@@ -31,6 +32,7 @@
 pub mod answer;
 pub mod clean;
 mod connection;
+mod http1;
 pub mod journal;
 pub mod ledger;
 pub mod limits;
@@ -263,11 +265,11 @@ impl Blast {
     pub async fn run(&self) -> Result<(), StartError> {
         let Shared { config, books, .. } = &*self.shared;
         let target = Target::resolve(&config.target, config.credential.as_ref(), config.reach).await?;
-        let path = match &config.workload {
+        let read = match &config.workload {
             Workload::Get { path } => {
-                Some(target.below(path).ok_or_else(|| StartError::Path { path: path.clone() })?)
+                Some(target.read(path).ok_or_else(|| StartError::Path { path: path.clone() })?)
             }
-            _ => None,
+            Workload::ProjectCreate | Workload::ProjectCycle | Workload::DemoSaga => None,
         };
         let began = *self.shared.began.get_or_init(Instant::now);
         let pacer = match config.pacing {
@@ -279,7 +281,7 @@ impl Blast {
         let common = Arc::new(Common {
             target,
             workload: config.workload.clone(),
-            path,
+            read,
             names: config.names.clone(),
             request_timeout: config.request_timeout,
             warm_up: config.warm_up,
@@ -293,7 +295,7 @@ impl Blast {
             workers.spawn(work(Arc::clone(&common), worker));
         }
         drop(common);
-        self.oversee(&mut workers).await;
+        self.oversee(&mut workers, pacer.as_deref()).await;
         // Whatever is still under way is dropped here, and its connection with it.
         workers.shutdown().await;
         if let Some(pacer) = pacer {
@@ -305,7 +307,7 @@ impl Blast {
     }
 
     /// Waits until all workers are done, or need not be waited for any more.
-    async fn oversee(&self, workers: &mut JoinSet<()>) {
+    async fn oversee(&self, workers: &mut JoinSet<()>, pacer: Option<&Pacer>) {
         let Shared { config, books, .. } = &*self.shared;
         let mut draining = books.draining.subscribe();
         let mut stop = self.shared.stop.subscribe();
@@ -322,6 +324,9 @@ impl Blast {
                 // The sender is in the handle, so it is still there.
                 _ = stop.wait_for(|stop| *stop == Stop::Now) => return,
                 Ok(_) = draining.wait_for(|draining| *draining), if give_up_at.is_none() => {
+                    if let Some(pacer) = pacer {
+                        pacer.end();
+                    }
                     give_up_at = Some(after(Instant::now(), config.grace));
                 }
                 () = given_up => return,

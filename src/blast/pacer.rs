@@ -21,13 +21,18 @@ const LONGEST_NAP: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Pacer {
     permits: Semaphore,
+    workers: usize,
     ended: AtomicBool,
 }
 
 impl Pacer {
     /// Begins to hand out what the plan has, counted from `began`.
     pub(super) fn start(plan: Plan, began: Instant) -> std::io::Result<Arc<Self>> {
-        let pacer = Arc::new(Self { permits: Semaphore::new(0), ended: AtomicBool::new(false) });
+        let pacer = Arc::new(Self {
+            permits: Semaphore::new(0),
+            workers: plan.workers as usize,
+            ended: AtomicBool::new(false),
+        });
         let handed_out = Arc::clone(&pacer);
         thread::Builder::new()
             .name("blast-pacer".to_owned())
@@ -53,8 +58,7 @@ impl Pacer {
             }
             self.permits.add_permits(due);
         }
-        // Nothing more is due. Everybody who waits should look and find that out.
-        self.permits.add_permits(plan.workers as usize);
+        self.let_all_look();
     }
 
     /// Waits until a start is due.
@@ -67,7 +71,14 @@ impl Pacer {
 
     /// Nothing is due any more.
     pub(super) fn end(&self) {
-        self.ended.store(true, Ordering::Relaxed);
+        if !self.ended.swap(true, Ordering::Relaxed) {
+            self.let_all_look();
+        }
+    }
+
+    /// One permit for each worker, which finds that there is nothing to claim.
+    fn let_all_look(&self) {
+        self.permits.add_permits(self.workers);
     }
 }
 

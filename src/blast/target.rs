@@ -6,12 +6,9 @@ use crate::client::base_url::BaseUrl;
 use crate::wire::external::IDEMPOTENCY_KEY_HEADER;
 use crate::wire::ids::DemoSagaId;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
-use http::{Method, Request, Uri};
-use http_body_util::Full;
+use http::{HeaderName, HeaderValue, Uri};
+use std::fmt;
 use std::net::SocketAddr;
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static(IDEMPOTENCY_KEY_HEADER);
 
 /// Projects on a page of a list: as many as Nexus gives at most.
 const PAGE_ITEMS: &str = "1000";
@@ -58,12 +55,19 @@ pub enum Reach {
 }
 
 /// A server's addresses and the requests that go there.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Target {
     pub(super) addresses: Vec<SocketAddr>,
     base: BaseUrl,
-    headers: HeaderMap,
-    projects: Uri,
+    /// Headers that every request has, as they go out. Some may be secret.
+    headers: Vec<u8>,
+    projects: String,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({})", self.base)
+    }
 }
 
 impl Target {
@@ -89,13 +93,14 @@ impl Target {
         if let (Reach::Loopback, Some(&address)) = (reach, remote) {
             return Err(TargetError::Remote { base: base.clone(), address });
         }
-        let mut headers = HeaderMap::new();
-        let host = HeaderValue::try_from(base.authority()).expect("host and port of a URL are visible ASCII");
-        headers.insert(HOST, host);
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("sagactl/", env!("CARGO_PKG_VERSION"))));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let mut headers = format!(
+            "host: {}\r\nuser-agent: sagactl/{}\r\naccept: application/json\r\n",
+            base.authority(),
+            env!("CARGO_PKG_VERSION")
+        )
+        .into_bytes();
         if let Some((name, value)) = credential {
-            headers.insert(name.clone(), value.clone());
+            headers.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
         }
         let projects = path_of(&base.join(["v1", "projects"]));
         Ok(Self { addresses, base: base.clone(), headers, projects })
@@ -106,31 +111,49 @@ impl Target {
         &self.base
     }
 
-    fn request(&self, method: Method, uri: Uri) -> Outgoing {
-        let mut request = Request::new(Full::default());
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
-        *request.headers_mut() = self.headers.clone();
-        request
+    fn request(&self, method: &str, path: &str) -> Outgoing {
+        let mut bytes = Vec::with_capacity(self.headers.len() + path.len() + 32);
+        self.begin(&mut bytes, method, path);
+        // Without a body; some servers insist on being told so.
+        if method != "GET" {
+            bytes.extend_from_slice(b"content-length: 0\r\n");
+        }
+        bytes.extend_from_slice(b"\r\n");
+        Bytes::from(bytes)
     }
 
-    fn with_json(mut request: Outgoing, body: String) -> Outgoing {
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        *request.body_mut() = Full::new(Bytes::from(body));
-        request
+    fn begin(&self, bytes: &mut Vec<u8>, method: &str, path: &str) {
+        bytes.extend_from_slice(method.as_bytes());
+        bytes.push(b' ');
+        bytes.extend_from_slice(path.as_bytes());
+        bytes.extend_from_slice(b" HTTP/1.1\r\n");
+        bytes.extend_from_slice(&self.headers);
+    }
+
+    /// A request with a JSON body, and perhaps an idempotency key.
+    fn post(&self, path: &str, key: Option<&str>, body: &str) -> Outgoing {
+        let mut bytes = Vec::with_capacity(self.headers.len() + path.len() + body.len() + 160);
+        self.begin(&mut bytes, "POST", path);
+        if let Some(key) = key {
+            for part in [IDEMPOTENCY_KEY_HEADER, ": ", key, "\r\n"] {
+                bytes.extend_from_slice(part.as_bytes());
+            }
+        }
+        bytes.extend_from_slice(b"content-type: application/json\r\ncontent-length: ");
+        bytes.extend_from_slice(body.len().to_string().as_bytes());
+        bytes.extend_from_slice(b"\r\n\r\n");
+        bytes.extend_from_slice(body.as_bytes());
+        Bytes::from(bytes)
     }
 
     /// Creates a project. A name is used once, so it serves as the key as well.
     pub(super) fn create_project(&self, name: &str) -> Outgoing {
-        let mut request = self.request(Method::POST, self.projects.clone());
-        let key = HeaderValue::from_str(name).expect("names are visible ASCII");
-        request.headers_mut().insert(IDEMPOTENCY_KEY, key);
-        Self::with_json(request, project_body(name))
+        self.post(&self.projects, Some(name), &project_body(name))
     }
 
     /// Deletes a project.
     pub(super) fn delete_project(&self, name: &str) -> Outgoing {
-        self.request(Method::DELETE, path_of(&self.base.join(["v1", "projects", name])))
+        self.request("DELETE", &path_of(&self.base.join(["v1", "projects", name])))
     }
 
     /// Asks for a page of a list.
@@ -149,54 +172,48 @@ impl Target {
                 }
             }
         }
-        self.request(Method::GET, path_of(&url))
+        self.request("GET", &path_of(&url))
     }
 
     /// Deletes whatever is at a path.
     pub(super) fn delete(&self, path: &[&str], query: &[(&str, &str)]) -> Outgoing {
         let mut url = self.base.join(path.iter().copied());
         url.query_pairs_mut().extend_pairs(query);
-        self.request(Method::DELETE, path_of(&url))
+        self.request("DELETE", &path_of(&url))
     }
 
     /// Starts a demo saga.
     pub(super) fn create_demo_saga(&self) -> Outgoing {
-        self.request(Method::POST, path_of(&self.base.join(["demo-saga"])))
+        self.request("POST", &path_of(&self.base.join(["demo-saga"])))
     }
 
     /// Lets a demo saga go on.
     pub(super) fn complete_demo_saga(&self, id: DemoSagaId) -> Outgoing {
         let url = self.base.join(["demo-saga", &id.to_string(), "complete"]);
-        self.request(Method::POST, path_of(&url))
+        self.request("POST", &path_of(&url))
     }
 
     /// Logs a user in, which is answered with a session.
-    pub(super) fn log_in(&self, silo: &str, body: String) -> Outgoing {
-        let url = self.base.join(["v1", "login", silo, "local"]);
-        Self::with_json(self.request(Method::POST, path_of(&url)), body)
+    pub(super) fn log_in(&self, silo: &str, body: &str) -> Outgoing {
+        self.post(&path_of(&self.base.join(["v1", "login", silo, "local"])), None, body)
     }
 
-    /// A read of this path, to be sent again and again.
-    pub(super) fn get(&self, path: &Uri) -> Outgoing {
-        self.request(Method::GET, path.clone())
-    }
-
-    /// Where a path below the base is; `None` if it is no path.
-    pub(super) fn below(&self, path: &str) -> Option<Uri> {
+    /// A read of what is at a path below the base; `None` if it is no path.
+    pub(super) fn read(&self, path: &str) -> Option<Outgoing> {
         if !path.starts_with('/') {
             return None;
         }
-        format!("{}{path}", self.base.path_prefix()).parse().ok()
+        let uri: Uri = format!("{}{path}", self.base.path_prefix()).parse().ok()?;
+        Some(self.request("GET", uri.path_and_query()?.as_str()))
     }
 }
 
 /// What stands in the first line of a request to the server itself: path and query.
-fn path_of(url: &reqwest::Url) -> Uri {
-    let text = match url.query() {
+fn path_of(url: &reqwest::Url) -> String {
+    match url.query() {
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_owned(),
-    };
-    text.parse().expect("path and query of a URL are a URI")
+    }
 }
 
 #[cfg(test)]
@@ -220,17 +237,39 @@ mod tests {
     #[tokio::test]
     async fn requests_go_below_the_base() {
         let target = resolve("http://127.0.0.1:1/api/", Reach::Loopback).await.expect("a target");
-        assert_eq!(target.create_project("n").uri(), "/api/v1/projects");
-        assert_eq!(target.delete_project("n").uri(), "/api/v1/projects/n");
-        let list = |token| target.list(&["v1", "vpcs"], &[("project", "p")], token);
-        assert_eq!(list(None).uri(), "/api/v1/vpcs?limit=1000&project=p");
-        assert_eq!(list(Some("a/b")).uri(), "/api/v1/vpcs?limit=1000&page_token=a%2Fb");
-        assert_eq!(
-            target.delete(&["v1", "vpcs", "v"], &[("project", "p")]).uri(),
-            "/api/v1/vpcs/v?project=p"
-        );
-        assert_eq!(target.below("/v1/ping?x=1").expect("a path"), "/api/v1/ping?x=1");
-        assert_eq!(target.below("v1/ping"), None);
-        assert_eq!(target.below("/a b"), None);
+        let first_line = |request: Outgoing| {
+            let text = String::from_utf8(request.to_vec()).expect("text");
+            text.lines().next().expect("a line").to_owned()
+        };
+        assert_eq!(first_line(target.create_project("n")), "POST /api/v1/projects HTTP/1.1");
+        assert_eq!(first_line(target.delete_project("n")), "DELETE /api/v1/projects/n HTTP/1.1");
+        let list = |token| first_line(target.list(&["v1", "vpcs"], &[("project", "p")], token));
+        assert_eq!(list(None), "GET /api/v1/vpcs?limit=1000&project=p HTTP/1.1");
+        assert_eq!(list(Some("a/b")), "GET /api/v1/vpcs?limit=1000&page_token=a%2Fb HTTP/1.1");
+        let delete = target.delete(&["v1", "vpcs", "v"], &[("project", "p")]);
+        assert_eq!(first_line(delete), "DELETE /api/v1/vpcs/v?project=p HTTP/1.1");
+        let read = |path| target.read(path).map(first_line);
+        assert_eq!(read("/v1/ping?x=1").as_deref(), Some("GET /api/v1/ping?x=1 HTTP/1.1"));
+        assert_eq!((read("v1/ping"), read("/a b"), read("/a\r\nb: c")), (None, None, None));
+    }
+
+    #[tokio::test]
+    async fn a_request_is_complete_and_its_secrets_do_not_show() {
+        let credential = (http::header::COOKIE, HeaderValue::from_static("session=s3cret"));
+        let base = "http://127.0.0.1:1".parse().expect("a URL");
+        let target = Target::resolve(&base, Some(&credential), Reach::Loopback).await.expect("a target");
+        let request = String::from_utf8(target.create_project("n-0-0").to_vec()).expect("text");
+        let (head, body) = request.split_once("\r\n\r\n").expect("a head");
+        assert_eq!(body, r#"{"name":"n-0-0","description":"made by sagactl blast"}"#);
+        for line in [
+            "host: 127.0.0.1:1",
+            "cookie: session=s3cret",
+            "idempotency-key: n-0-0",
+            "content-type: application/json",
+            &format!("content-length: {}", body.len()),
+        ] {
+            assert!(head.lines().any(|header| header == line), "{line}: {head}");
+        }
+        assert!(!format!("{target:?}").contains("s3cret"));
     }
 }

@@ -20,7 +20,7 @@ use super::after;
 use super::answer::{
     Class, Outcome, Trouble, judge_created, judge_cut, judge_demo_saga, judge_no_content, judge_read,
 };
-use super::connection::{Alarm, Connection, Exchanged, Outgoing};
+use super::connection::{Alarm, Answer, Connection, Exchanged, Outgoing};
 use super::journal::{Entry, Recorder};
 use super::ledger::Ledger;
 use super::names::{Names, RequestId};
@@ -33,7 +33,6 @@ use super::target::Target;
 use super::workload::Workload;
 use crate::reconcile::Seen;
 use crate::wire::ids::SagaId;
-use http::{StatusCode, Uri};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -46,8 +45,8 @@ const LARGEST_ANSWER: usize = 1024 * 1024;
 pub(super) struct Common {
     pub(super) target: Target,
     pub(super) workload: Workload,
-    /// What is read, if the workload reads.
-    pub(super) path: Option<Uri>,
+    /// The read that is sent again and again, if the workload reads.
+    pub(super) read: Option<Outgoing>,
     pub(super) names: Names,
     pub(super) request_timeout: Duration,
     pub(super) warm_up: Duration,
@@ -80,6 +79,13 @@ pub(super) struct Launched {
     id: RequestId,
     intended: Duration,
     began: Instant,
+}
+
+/// What a worker has claimed.
+enum Claimed {
+    Nothing,
+    Later(Slot),
+    Launched(Launched),
 }
 
 /// What became of one.
@@ -127,17 +133,27 @@ impl Common {
         self.began.elapsed()
     }
 
-    fn claim(&self, worker: u32, previous_end: Option<Duration>) -> Option<Slot> {
-        self.books.state().schedule.claim(worker, self.elapsed(), previous_end)
+    /// Claims the next slot, and launches its request at once if its time has come.
+    fn claim(&self, worker: u32, previous_end: Option<Duration>) -> Claimed {
+        let mut state = self.books.state();
+        let now = Instant::now();
+        let Some(slot) = state.schedule.claim(worker, now - self.began, previous_end) else {
+            return Claimed::Nothing;
+        };
+        if slot.intended > now - self.began {
+            return Claimed::Later(slot);
+        }
+        Claimed::Launched(Launched { id: state.ledger.start(worker), intended: slot.intended, began: now })
     }
 
+    /// Launches the request of a slot whose time has come, unless the run has ended meanwhile.
     fn launch(&self, worker: u32, slot: Slot) -> Option<Launched> {
         let mut state = self.books.state();
-        let began = Instant::now();
-        if !state.schedule.launch(began - self.began) {
+        let now = Instant::now();
+        if !state.schedule.launch(now - self.began) {
             return None;
         }
-        Some(Launched { id: state.ledger.start(worker), intended: slot.intended, began })
+        Some(Launched { id: state.ledger.start(worker), intended: slot.intended, began: now })
     }
 
     /// Enters what became of a request and tells when it was over.
@@ -204,18 +220,17 @@ pub(super) async fn work(common: Arc<Common>, worker: u32) {
             wait_until(&common, &mut draining, common.elapsed() + rest).await;
         }
         if let Some(pacer) = &common.pacer {
-            tokio::select! {
-                biased;
-                // The sender is in what all share, so it is still there.
-                _ = draining.wait_for(|draining| *draining) => return,
-                () = pacer.due() => {}
+            pacer.due().await;
+        }
+        let launched = match common.claim(worker, previous_end) {
+            Claimed::Nothing => return,
+            Claimed::Launched(launched) => launched,
+            Claimed::Later(slot) => {
+                wait_until(&common, &mut draining, slot.intended).await;
+                let Some(launched) = common.launch(worker, slot) else { return };
+                launched
             }
-        }
-        let Some(slot) = common.claim(worker, previous_end) else { return };
-        if slot.intended > common.elapsed() {
-            wait_until(&common, &mut draining, slot.intended).await;
-        }
-        let Some(launched) = common.launch(worker, slot) else { return };
+        };
         let result = talk.perform(&launched).await;
         previous_end = Some(common.enter(&launched, result));
     }
@@ -256,8 +271,8 @@ impl Conversation<'_> {
     }
 
     async fn create_project(&mut self, name: &str, deadline: Instant) -> Result<(), Trouble> {
-        let (status, body) = self.ask(|target| target.create_project(name), deadline).await?;
-        judge_created(status, &body, name)
+        let answer = self.ask(|target| target.create_project(name), deadline).await?;
+        judge_created(answer.status, &answer.body, name)
     }
 
     async fn cycle(&mut self, launched: &Launched, deadline: Instant) -> Ended {
@@ -266,7 +281,7 @@ impl Conversation<'_> {
             return Ended::in_trouble(trouble);
         }
         let answer = self.ask(|target| target.delete_project(&name), deadline).await;
-        let Err(trouble) = answer.and_then(|(status, body)| judge_no_content(status, &body)) else {
+        let Err(trouble) = answer.and_then(|answer| judge_no_content(answer.status, &answer.body)) else {
             return Ended::done(Seen::Deleted);
         };
         let (outcome, seen) = match (trouble.class, trouble.class.seen()) {
@@ -282,12 +297,12 @@ impl Conversation<'_> {
 
     async fn demo_saga(&mut self, deadline: Instant) -> Ended {
         let answer = self.ask(Target::create_demo_saga, deadline).await;
-        let made = match answer.and_then(|(status, body)| judge_demo_saga(status, &body)) {
+        let made = match answer.and_then(|answer| judge_demo_saga(answer.status, &answer.body)) {
             Ok(made) => made,
             Err(trouble) => return Ended::in_trouble(trouble),
         };
         let answer = self.ask(|target| target.complete_demo_saga(made.demo_saga_id), deadline).await;
-        let trouble = answer.and_then(|(status, body)| judge_no_content(status, &body)).err();
+        let trouble = answer.and_then(|answer| judge_no_content(answer.status, &answer.body)).err();
         // Whatever became of the completion, the saga was acknowledged and must be on record.
         Ended {
             outcome: trouble.as_ref().map_or(Outcome::Done, |trouble| trouble.class.outcome()),
@@ -298,9 +313,9 @@ impl Conversation<'_> {
     }
 
     async fn read(&mut self, deadline: Instant) -> Ended {
-        let path = self.common.path.clone().unwrap_or_default();
-        let answer = self.ask(|target| target.get(&path), deadline).await;
-        match answer.and_then(|(status, body)| judge_read(status, &body)) {
+        let read = self.common.read.clone().unwrap_or_default();
+        let answer = self.ask(|_| read.clone(), deadline).await;
+        match answer.and_then(|answer| judge_read(answer.status, &answer.body)) {
             Ok(()) => Ended::done(Seen::Acknowledged),
             Err(trouble) => Ended::in_trouble(trouble),
         }
@@ -311,7 +326,7 @@ impl Conversation<'_> {
         &mut self,
         request: impl Fn(&Target) -> Outgoing,
         deadline: Instant,
-    ) -> Result<(StatusCode, bytes::Bytes), Trouble> {
+    ) -> Result<Answer, Trouble> {
         let kept = self.connection.take().filter(Connection::is_open);
         if let Some(connection) = kept {
             match self.exchange(connection, request(&self.common.target), deadline).await {
@@ -333,16 +348,16 @@ impl Conversation<'_> {
         deadline: Instant,
     ) -> Exchanged {
         let exchanged = connection.exchange(request, LARGEST_ANSWER, deadline, &mut self.alarm).await;
-        if let Exchanged::Answer(..) = exchanged {
+        if let Exchanged::Answer(_) = exchanged {
             self.connection = Some(connection);
         }
         exchanged
     }
 }
 
-fn answer_of(exchanged: Exchanged) -> Result<(StatusCode, bytes::Bytes), Trouble> {
+fn answer_of(exchanged: Exchanged) -> Result<Answer, Trouble> {
     match exchanged {
-        Exchanged::Answer(head, body) => Ok((head.status, body)),
+        Exchanged::Answer(answer) => Ok(answer),
         Exchanged::Cut(status, trouble) => Err(judge_cut(status, trouble)),
         Exchanged::Lost(trouble) | Exchanged::Unsent(trouble) => Err(trouble),
     }
