@@ -17,6 +17,7 @@ pub mod sagas;
 pub mod secs;
 pub mod status;
 pub mod task;
+pub mod why;
 
 /// A part of a report that may be missing.
 #[derive(Clone, Debug, PartialEq)]
