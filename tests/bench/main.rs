@@ -10,8 +10,11 @@ mod cli;
 mod disk;
 mod lab;
 mod planning;
+mod postgres;
 mod recovery;
 mod sagas;
+#[path = "../support/postgres.rs"]
+mod scratch;
 mod table;
 
 use table::Table;
@@ -26,6 +29,7 @@ const PARTS: &[Part] = &[
     ("disk", disk::run),
     ("sagas", sagas::run),
     ("recovery", recovery::run),
+    ("postgres", postgres::run),
     ("planning", planning::run),
     ("cli", cli::run),
 ];
