@@ -50,6 +50,27 @@ const ADOPTION_PERIOD: Duration = Duration::from_secs(5);
 /// File of the embedded database in the data directory.
 pub const DATABASE_FILE: &str = "sagactl.db";
 
+/// What a coordinator can run: the reference coordinator's own sagas, or those of a service that embeds this library.
+pub struct SagaSet {
+    /// Which sagas it can run.
+    pub registry: SagaRegistry,
+    /// Which of them a drill can make by itself.
+    pub drilled: DrilledKinds,
+    /// Given to actions; `Arc::new(())` if there is nothing to give.
+    pub services: Arc<dyn Any + Send + Sync>,
+}
+
+impl SagaSet {
+    /// The reference coordinator's own.
+    pub fn reference() -> Self {
+        Self {
+            registry: SagaRegistry::reference(),
+            drilled: DrilledKinds::reference(),
+            services: Arc::new(()),
+        }
+    }
+}
+
 /// What a coordinator is made from.
 pub struct Config {
     /// Where the SEC's id and the lock live. Made if it is not there.
