@@ -11,3 +11,7 @@ pub mod render;
 pub mod saga_log;
 pub mod store;
 pub mod wire;
+
+#[cfg(test)]
+#[path = "../tests/support/postgres.rs"]
+mod scratch_postgres;

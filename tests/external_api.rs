@@ -1,8 +1,9 @@
 //! The external API over HTTP, on a coordinator of its own per test.
 
 use reqwest::{Method, StatusCode};
+use sagactl::coordinator::drilled::DrilledKinds;
 use sagactl::coordinator::sagas::SagaRegistry;
-use sagactl::coordinator::server::{Config, Coordinator, DATABASE_FILE};
+use sagactl::coordinator::server::{Config, Coordinator, DATABASE_FILE, Database};
 use sagactl::store::domain::schema::TABLES;
 use sagactl::store::sql::Statement;
 use serde_json::{Value, json};
@@ -37,12 +38,14 @@ impl Api {
         let free_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let coordinator = Coordinator::start(Config {
             data_dir: dir.path().to_owned(),
-            database: dir.path().join(DATABASE_FILE),
+            database: Database::Sqlite(dir.path().join(DATABASE_FILE)),
             internal: free_port,
             external: free_port,
             sec_id: None,
             recovery_period: Duration::from_secs(600),
             abandon_unrecoverable: false,
+            allow_faults: false,
+            drilled: DrilledKinds::none(),
             always_strict: false,
             registry: SagaRegistry::reference(),
             services: Arc::new(()),

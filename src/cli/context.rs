@@ -11,6 +11,8 @@ use crate::render::style::Paint;
 use crate::render::{Look, TimeStyle, json};
 use crate::store::SharedStore;
 use crate::store::error::StoreError;
+use crate::store::inspect::Inspector;
+use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
 use crate::wire::info::Info;
 use crate::wire::time::{self, Time};
@@ -30,6 +32,7 @@ pub struct Context<'c> {
     started: Instant,
     client: Option<Client>,
     store: Option<SharedStore>,
+    pub(super) inspector: Option<Inspector>,
     db_url_noted: bool,
     url_noted: bool,
     external_url_noted: bool,
@@ -48,6 +51,7 @@ impl<'c> Context<'c> {
             started: Instant::now(),
             client: None,
             store: None,
+            inspector: None,
             db_url_noted: false,
             url_noted: false,
             external_url_noted: false,
@@ -229,30 +233,24 @@ impl<'c> Context<'c> {
         self.settings.db_url.as_ref()
     }
 
+    /// The database that the user named, if any; says which one if it was not named for this very command.
+    pub(super) fn named_database(&mut self) -> Option<DbUrl> {
+        let chosen = self.settings.db_url.clone()?;
+        if !chosen.source.is_given() && !std::mem::replace(&mut self.db_url_noted, true) {
+            self.note_choice("database", "--db-url", &chosen);
+        }
+        Some(chosen.value)
+    }
+
     /// The database, read-only: the one that the user named, else the one that the coordinator says it uses. Opened when it
     /// is first asked for.
     pub fn store(&mut self, info: Option<&Info>) -> Part<SharedStore> {
         if let Some(store) = &self.store {
             return Part::Present(store.clone());
         }
-        let url = match (&self.settings.db_url, info) {
-            (Some(chosen), _) => {
-                let chosen = chosen.clone();
-                if !chosen.source.is_given() && !std::mem::replace(&mut self.db_url_noted, true) {
-                    self.note_choice("database", "--db-url", &chosen);
-                }
-                chosen.value
-            }
-            (None, Some(info)) => match info.db_url.parse::<DbUrl>() {
-                Ok(url) => url,
-                Err(reason) => {
-                    return Part::Missing(format!(
-                        "the coordinator names its database {:?}: {reason}",
-                        info.db_url
-                    ));
-                }
-            },
-            (None, None) => return Part::Missing("no database; --db-url names one".to_owned()),
+        let url = match self.database_of(info) {
+            Part::Present(url) => url,
+            Part::Missing(reason) => return Part::Missing(reason),
         };
         match open_store(&url) {
             Ok(store) => {
@@ -268,8 +266,6 @@ impl<'c> Context<'c> {
 fn open_store(url: &DbUrl) -> Result<SharedStore, StoreError> {
     match url {
         DbUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::open_read_only(path)?)),
-        DbUrl::Postgresql(_) => {
-            Err(StoreError::Unusable("this version reads SQLite databases only".to_owned()))
-        }
+        DbUrl::Postgresql(url) => Ok(Arc::new(PostgresStore::open_read_only(url)?)),
     }
 }

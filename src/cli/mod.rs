@@ -3,12 +3,16 @@
 //! [`parse`] makes a [`Cli`] from arguments, [`run`] carries it out, and [`console::Console::finish`] turns what became
 //! of it into an exit code. A command's arguments and its body stand side by side in `commands/`, one file each.
 
+mod changes;
 pub mod commands;
 pub mod config;
 pub mod consent;
 pub mod console;
 pub mod context;
+mod database;
 pub mod failure;
+mod fatal;
+mod progress;
 pub mod runtime;
 mod screen;
 mod suggest;
@@ -39,8 +43,11 @@ enum Command {
     Status(commands::status::StatusArgs),
     Activate(commands::activate::ActivateArgs),
     Tasks(commands::tasks::TasksArgs),
+    Sagas(commands::sagas::SagasArgs),
+    Secs(commands::secs::SecsArgs),
     DemoSaga(commands::demo_saga::DemoSagaArgs),
     Blast(Box<commands::blast::BlastArgs>),
+    Drill(commands::drill::DrillArgs),
     Coordinator(commands::coordinator::CoordinatorArgs),
     Demo(commands::demo::DemoArgs),
     Completions(commands::completions::CompletionsArgs),
@@ -75,8 +82,11 @@ fn dispatch(command: Command, ctx: &mut Context<'_>) -> CommandResult {
         Command::Status(args) => block_on(EndTheCommand, commands::status::run(ctx, args)),
         Command::Activate(args) => block_on(EndTheCommand, commands::activate::run(ctx, args)),
         Command::Tasks(args) => block_on(EndTheCommand, commands::tasks::run(ctx, args)),
+        Command::Sagas(args) => block_on(EndTheCommand, commands::sagas::run(ctx, args)),
+        Command::Secs(args) => block_on(EndTheCommand, commands::secs::run(ctx, args)),
         Command::DemoSaga(args) => block_on(EndTheCommand, commands::demo_saga::run(ctx, args)),
         Command::Blast(args) => block_on(args.interrupts(), commands::blast::run(ctx, *args)),
+        Command::Drill(args) => block_on(EndTheCommand, commands::drill::run(ctx, args)),
         Command::Coordinator(args) => commands::coordinator::run(ctx, args),
         Command::Demo(args) => block_on(EndTheCommand, commands::demo::run(ctx, args)),
         Command::Completions(args) => commands::completions::run(ctx, args),

@@ -14,15 +14,19 @@
 use super::api::{external, internal};
 use super::background::driver::{Driver, TaskInfo, Waker};
 use super::background::tasks::saga_recovery::{RecoveryStatus, SagaRecovery};
+use super::background::tasks::sec_adoption::SecAdoption;
 use super::background::tasks::sec_heartbeat::SecHeartbeat;
+use super::drilled::{DrilledKinds, Stage};
+use super::fault::Faults;
 use super::identity::{self, DataDirLock, IdentityError};
 use super::recovery::Recovery;
 use super::sagas::SagaRegistry;
 use super::sec::{Sagas, SecConfig};
 use crate::store::error::StoreError;
-use crate::store::sqlite::{OpenOptions, SqliteStore};
+use crate::store::postgres::{self, OnSessionLoss, PostgresStore};
+use crate::store::sqlite::{self, SqliteStore};
 use crate::store::{FatalHandler, SharedStore};
-use crate::wire::bgtasks::{SAGA_RECOVERY, SEC_HEARTBEAT};
+use crate::wire::bgtasks::{SAGA_RECOVERY, SEC_ADOPTION, SEC_HEARTBEAT};
 use crate::wire::ids::SecId;
 use crate::wire::info::{Info, ReadyFile};
 use crate::wire::time::now;
@@ -39,6 +43,10 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 /// Time between two heartbeats.
 const HEARTBEAT_PERIOD: Duration = Duration::from_secs(5);
 
+/// Time between two looks for sagas whose owner has been expunged: how long they wait at most, unless somebody activates the
+/// task.
+const ADOPTION_PERIOD: Duration = Duration::from_secs(5);
+
 /// File of the embedded database in the data directory.
 pub const DATABASE_FILE: &str = "sagactl.db";
 
@@ -46,8 +54,8 @@ pub const DATABASE_FILE: &str = "sagactl.db";
 pub struct Config {
     /// Where the SEC's id and the lock live. Made if it is not there.
     pub data_dir: PathBuf,
-    /// The database; [`DATABASE_FILE`] in the data directory as a rule. Made if it is not there.
-    pub database: PathBuf,
+    /// Where sagas live.
+    pub database: Database,
     /// Where the internal API listens; port 0 takes a free one.
     pub internal: SocketAddr,
     /// Where the external API listens; port 0 takes a free one.
@@ -62,6 +70,10 @@ pub struct Config {
     pub always_strict: bool,
     /// Which sagas it can run.
     pub registry: SagaRegistry,
+    /// Takes faults and runs sagas for drills. Never in production: whoever reaches the internal API can then kill it.
+    pub allow_faults: bool,
+    /// Sagas that a drill can make by itself.
+    pub drilled: DrilledKinds,
     /// Given to actions of embedding services; `Arc::new(())` if there is nothing to give.
     pub services: Arc<dyn Any + Send + Sync>,
     /// Ends the process when going on would break a promise; must not return.
@@ -70,21 +82,51 @@ pub struct Config {
     pub log: slog::Logger,
 }
 
+/// Where a coordinator keeps its sagas.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Database {
+    /// In a file, which is made if it is not there; [`DATABASE_FILE`] in the data directory as a rule.
+    Sqlite(PathBuf),
+    /// On a server, which may have it from several coordinators. The database must be there; its tables are made.
+    Postgresql {
+        /// Where, with everything that is needed to be let in.
+        url: String,
+        /// What to do when it goes away.
+        on_session_loss: OnSessionLoss,
+    },
+}
+
+impl Database {
+    fn open(
+        &self,
+        sec: SecId,
+        on_fatal: &FatalHandler,
+        log: &slog::Logger,
+    ) -> Result<SharedStore, StoreError> {
+        let on_fatal = Arc::clone(on_fatal);
+        Ok(match self {
+            Self::Sqlite(path) => {
+                let options = sqlite::OpenOptions::new(on_fatal).with_log(log.clone());
+                Arc::new(SqliteStore::open(path, options)?)
+            }
+            Self::Postgresql { url, on_session_loss } => {
+                let options = postgres::OpenOptions::new(sec, on_fatal).with_log(log.clone());
+                let options = postgres::OpenOptions { on_session_loss: *on_session_loss, ..options };
+                Arc::new(PostgresStore::open(url, options)?)
+            }
+        })
+    }
+}
+
 /// Why a coordinator did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] IdentityError),
-    /// The database cannot be used.
-    #[error("opening the database {path}")]
-    Store {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: StoreError,
-    },
+    /// The database cannot be used. The cause names it.
+    #[error("opening the database")]
+    Store(#[source] StoreError),
     /// An API cannot listen there.
     #[error("listening on {address} for the {api} API")]
     Listen {
@@ -123,12 +165,10 @@ impl Coordinator {
             Some(sec_id) => sec_id,
             None => identity::load_or_create_sec_id(&config.data_dir)?,
         };
-        let path = config.database;
-        let store = SqliteStore::open(&path, OpenOptions::new(Arc::clone(&config.on_fatal)))
-            .map_err(|source| StartError::Store { path, source })?;
-        let store: SharedStore = Arc::new(store);
+        let store = config.database.open(sec_id, &config.on_fatal, &config.log).map_err(StartError::Store)?;
         let (announcer, recovery) = Recovery::new();
         let recovery_waker = Waker::new();
+        let faults = config.allow_faults.then(|| Arc::new(Faults::default()));
         let sagas = Sagas::start(SecConfig {
             sec_id,
             store: Arc::clone(&store),
@@ -137,6 +177,7 @@ impl Coordinator {
             announcer,
             recovery_waker: recovery_waker.clone(),
             services: config.services,
+            faults: faults.clone(),
             on_fatal: Arc::clone(&config.on_fatal),
             log: config.log.clone(),
         })?;
@@ -149,7 +190,14 @@ impl Coordinator {
             sagas: sagas.clone(),
             recovery,
             status: Arc::clone(&status),
+            waker: recovery_waker.clone(),
             abandon_unrecoverable: config.abandon_unrecoverable,
+            log: config.log.clone(),
+        };
+        let adoption = SecAdoption {
+            store: Arc::clone(&store),
+            sec_id,
+            recovery_waker: recovery_waker.clone(),
             log: config.log.clone(),
         };
         let heartbeat = SecHeartbeat {
@@ -186,8 +234,14 @@ impl Coordinator {
             address: config.internal,
             sagas: sagas.clone(),
             info: Box::new(info),
+            drills: faults.map(|faults| internal::Drills {
+                faults,
+                kinds: config.drilled,
+                stage: Stage::new(sagas.clone(), Arc::clone(&store)),
+            }),
             recovery: (recovery, recovery_waker, config.recovery_period),
             heartbeat,
+            adoption,
             on_fatal: config.on_fatal,
         })?;
         Ok(Self {
@@ -288,8 +342,10 @@ struct Internal {
     address: SocketAddr,
     sagas: Sagas,
     info: Box<dyn Fn(&str) -> Info + Send + Sync>,
+    drills: Option<internal::Drills>,
     recovery: (SagaRecovery, Waker, Duration),
     heartbeat: SecHeartbeat,
+    adoption: SecAdoption,
     on_fatal: FatalHandler,
 }
 
@@ -300,8 +356,10 @@ fn serve_internal(parts: Internal) -> Result<SocketAddr, StartError> {
             address,
             sagas,
             info,
+            drills,
             recovery: (recovery, waker, period),
             mut heartbeat,
+            adoption,
             on_fatal,
         } = parts;
         // The tasks want the address that the server is yet to be given, and the server wants the tasks.
@@ -310,6 +368,7 @@ fn serve_internal(parts: Internal) -> Result<SocketAddr, StartError> {
         let context = internal::InternalContext {
             driver: Arc::clone(&driver),
             sagas,
+            drills,
             info: {
                 let url = Arc::clone(&url);
                 Box::new(move || info(url.get().map_or("", String::as_str)))
@@ -343,6 +402,15 @@ fn serve_internal(parts: Internal) -> Result<SocketAddr, StartError> {
             },
             Waker::new(),
             heartbeat,
+        );
+        tasks.start(
+            TaskInfo {
+                name: SEC_ADOPTION,
+                description: "takes over unfinished sagas of SECs that have been expunged",
+                period: ADOPTION_PERIOD,
+            },
+            Waker::new(),
+            adoption,
         );
         let _ = driver.set(tasks);
         Ok(bound)

@@ -7,21 +7,20 @@ use super::harness::{CoordinatorProcess, CoordinatorSpec, HarnessError, Scratch}
 use crate::blast::ledger::Totals;
 use crate::blast::names::Names;
 use crate::blast::{Blast, Config, Report, StartError, records};
-use crate::client::Client;
 use crate::client::base_url::BaseUrl;
 use crate::client::error::CallError;
+use crate::client::{Client, ClientError};
 use crate::observe::status::{self, Status, StatusError};
 use crate::observe::{Part, database};
 use crate::reconcile::Reconciliation;
 use crate::store::SharedStore;
 use crate::store::error::StoreError;
+use crate::store::inspect::{Inspector, OpenOptions};
 use crate::store::sqlite::SqliteStore;
 use crate::wire::info::ReadyFile;
 use crate::wire::time::now;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-
-type ClientError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Clients at the same time.
 pub const CLIENTS: u32 = 64;
@@ -190,12 +189,12 @@ async fn look(client: &Client, ready: &ReadyFile) -> Result<(Status, SharedStore
     let mut status = Status::new(client.base().to_string(), &api.task, &api.info, now());
     let path = ready.db_url.strip_prefix("sqlite:").unwrap_or(&ready.db_url);
     let store: SharedStore = std::sync::Arc::new(SqliteStore::open_read_only(path.as_ref())?);
-    let ids = status.recovery.recovered_ids();
-    let names = if ids.is_empty() {
-        Part::Missing("nothing was recovered".to_owned())
-    } else {
-        database::find_names(&store, &ids).await
+    let view = match Inspector::open_file(path.as_ref(), &OpenOptions::default()).await {
+        Ok(inspector) => {
+            Part::Present(database::look(&inspector, &status.recovery.recovered_ids(), now()).await)
+        }
+        Err(error) => Part::Missing(error.to_string()),
     };
-    status.add_names(names);
+    status.add_database(view);
     Ok((status, store))
 }

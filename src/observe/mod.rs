@@ -13,6 +13,8 @@
 pub mod activation;
 pub mod database;
 pub mod recovery;
+pub mod sagas;
+pub mod secs;
 pub mod status;
 pub mod task;
 

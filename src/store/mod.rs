@@ -6,8 +6,11 @@
 //!   sagas.rs, domain/*.rs     typed questions and changes, SQL text written once
 //!   sql.rs                    statements, values and rows
 //!   Store (this file)         ordered writes that are committed together, and reads
-//!   sqlite/, noop.rs          backends
+//!   queue.rs                  what waits to be written
+//!   sqlite/, postgres/, noop.rs    backends
 //! ```
+//!
+//! Beside these stands [`inspect`]: looking at any database of sagas, ours or not, whole or not.
 //!
 //! # Writing: one queue, committed together
 //!
@@ -27,11 +30,16 @@
 //! example, ends the process through the handler given at opening: there is no way to go on that keeps the promises
 //! above, and a coordinator is made to be restarted.
 
+pub mod contents;
 pub mod domain;
 pub mod error;
+pub mod inspect;
 pub mod noop;
+pub mod postgres;
+mod queue;
 pub mod sagas;
 pub mod schema;
+pub mod secs;
 pub mod sql;
 pub mod sqlite;
 #[cfg(test)]
@@ -44,7 +52,7 @@ use sql::{Row, Statement};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::wire::ids::SagaId;
+use crate::wire::ids::{SagaId, SecId};
 
 /// Writes of one lane stand or fall together; a lane is one saga in one lifetime of its SEC.
 pub type Lane = SagaId;
@@ -56,22 +64,54 @@ pub struct Write {
     pub statements: Vec<Statement>,
     /// The saga that this is part of, if its writes may go unwaited-for.
     pub lane: Option<Lane>,
+    /// The saga that must still be whose it was, if this is its effect on other tables.
+    pub hold: Option<Hold>,
+}
+
+/// What a SEC holds a saga by. A write that depends on it is refused as soon as the saga is somebody else's, and whoever
+/// moves the saga waits for a write that is under way.
+///
+/// Events and states need none: their own statements ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hold {
+    /// The saga.
+    pub saga: SagaId,
+    /// Its owner.
+    pub sec: SecId,
+    /// The generation that the owner has it in.
+    pub generation: i64,
+}
+
+impl Hold {
+    /// The question, which finds one row as long as the hold is good.
+    fn statement(self) -> Statement {
+        Statement::new(
+            "SELECT 1 FROM saga WHERE id = $1 AND current_sec = $2 AND adopt_generation = $3 /*pg FOR SHARE OF saga*/",
+            vec![self.saga.into(), self.sec.into(), self.generation.into()],
+        )
+        .changing_one(sagas::NOT_OURS)
+    }
 }
 
 impl Write {
     /// A write of one statement.
     pub fn one(statement: Statement) -> Self {
-        Self { statements: vec![statement], lane: None }
+        Self { statements: vec![statement], lane: None, hold: None }
     }
 
     /// A write of several statements, applied together or not at all.
     pub fn all(statements: Vec<Statement>) -> Self {
-        Self { statements, lane: None }
+        Self { statements, lane: None, hold: None }
     }
 
     /// The same, as part of a saga's lane.
     pub fn in_lane(self, lane: Lane) -> Self {
         Self { lane: Some(lane), ..self }
+    }
+
+    /// The same, as long as a SEC holds its saga.
+    pub fn held(self, hold: Option<Hold>) -> Self {
+        Self { hold, ..self }
     }
 }
 

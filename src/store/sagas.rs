@@ -128,7 +128,7 @@ pub fn create(saga: NewSaga) -> Write {
             ],
         ));
     }
-    Write::all(statements)
+    Write::all(statements).in_lane(saga.id)
 }
 
 /// The fenced write that adds an event to a log.
@@ -141,7 +141,8 @@ pub fn record_event(owner: Ownership, event: Event) -> Write {
         Statement::new(
             "INSERT INTO saga_node_event (saga_id, node_id, event_type, data, event_time, creator) \
              VALUES ($1, $2, $3, $4, $5, \
-             (SELECT current_sec FROM saga WHERE id = $1 AND current_sec = $6 AND adopt_generation = $7)) \
+             (SELECT current_sec FROM saga WHERE id = $1 AND current_sec = $6 AND adopt_generation = $7 \
+             /*pg FOR SHARE*/)) \
              ON CONFLICT (saga_id, node_id, event_type) DO UPDATE SET creator = saga_node_event.creator \
              WHERE saga_node_event.data IS NOT DISTINCT FROM excluded.data",
             vec![
@@ -363,3 +364,8 @@ pub fn heartbeat(sec: SecId, internal_address: &str, time_started: Time, now: Ti
 
 /// Refusal text of [`heartbeat`] when the SEC may never run sagas again.
 pub const EXPUNGED: &str = "this SEC has been expunged";
+
+/// The same in the last words of a process.
+pub fn expunged(sec: SecId) -> String {
+    format!("SEC {sec} has been expunged")
+}

@@ -93,3 +93,5 @@ pub const ITERATIONS_HEADER: &str = "x-sagactl-iterations";
 pub const SAGA_RECOVERY: &str = "saga_recovery";
 /// Name of the task that keeps this SEC's row in the registry fresh.
 pub const SEC_HEARTBEAT: &str = "sec_heartbeat";
+/// Name of the task that takes over the sagas of expunged SECs.
+pub const SEC_ADOPTION: &str = "sec_adoption";

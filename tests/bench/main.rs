@@ -10,6 +10,7 @@
 mod cli;
 mod disk;
 mod lab;
+mod list;
 mod load;
 mod planning;
 mod recovery;
@@ -29,6 +30,7 @@ const PARTS: &[Part] = &[
     ("sagas", sagas::run),
     ("recovery", recovery::run),
     ("planning", planning::run),
+    ("list", list::run),
     ("cli", cli::run),
     ("load", load::run),
 ];

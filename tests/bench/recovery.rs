@@ -5,6 +5,7 @@ use crate::table::{Budget, Table};
 use crate::{cli, lab};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use sagactl::coordinator::background::driver::Waker;
 use sagactl::coordinator::background::tasks::saga_recovery::{RecoveryStatus, SagaRecovery};
 use sagactl::coordinator::background::{Activation, Task};
 use sagactl::coordinator::identity::load_or_create_sec_id;
@@ -193,6 +194,7 @@ fn to_completion(table: &mut Table) {
 fn recover_in_process(store: &SharedStore, sec_id: SecId) -> Duration {
     let (sagas, recovery) = lab::sec(store, sec_id, false);
     let mut task = SagaRecovery {
+        waker: Waker::new(),
         store: Arc::clone(store),
         sagas: sagas.clone(),
         recovery,

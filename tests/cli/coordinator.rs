@@ -97,7 +97,8 @@ fn wrong_values_are_named_with_what_would_do() {
         (&["--sec-id", "me"], "invalid value 'me' for '--sec-id <UUID>'"),
         (&["--recovery-period", "soon"], "invalid value 'soon' for '--recovery-period <DUR>'"),
         (&["--recovery-period", "0s"], "a period must be longer than nothing"),
-        (&["--db-url", "postgresql://localhost/x"], "--db-url of a coordinator must be sqlite:PATH"),
+        (&["--on-session-loss", "panic"], "invalid value 'panic' for '--on-session-loss <WHAT>'"),
+        (&["--db-url", "postgresql://localhost/x?sslmode=maybe"], "not the URL of a database"),
     ] {
         let run = env.run(&[&["coordinator", "run"], arguments].concat());
         assert_eq!(run.code, 2, "{arguments:?}: {run}");

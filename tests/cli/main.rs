@@ -6,8 +6,15 @@ mod config;
 mod connection;
 mod coordinator;
 mod demo_saga;
+mod failover;
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod readme;
 mod recovery;
+mod sagas;
+mod sagas_postgres;
+mod scratch_postgres;
+mod secs;
 mod status;
 mod support;
 mod tasks;

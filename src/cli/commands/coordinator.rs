@@ -2,15 +2,18 @@
 
 use crate::cli::config::{DbUrl, Source, Verbosity};
 use crate::cli::context::Context;
-use crate::cli::failure::{CommandResult, Failure};
+use crate::cli::failure::{CommandResult, Failure, Kind};
+use crate::cli::fatal::end_process;
+use crate::coordinator::drilled::DrilledKinds;
 use crate::coordinator::identity::{IdentityError, write_whole};
 use crate::coordinator::sagas::SagaRegistry;
-use crate::coordinator::server::{Config, Coordinator, DATABASE_FILE, StartError};
-use crate::store::FatalHandler;
+use crate::coordinator::server::{Config, Coordinator, DATABASE_FILE, Database, StartError};
+use crate::store::error::StoreError;
+use crate::store::postgres::{self, OnSessionLoss};
 use crate::wire::ids::SecId;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use slog::Drain;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,16 +58,37 @@ struct RunArgs {
     /// Wait for each write of every saga, also where the saga's kind could do without
     #[arg(long)]
     strict: bool,
+    /// What to do when the database server goes away
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = SessionLoss::Wait)]
+    on_session_loss: SessionLoss,
     /// Write `sec_id`, `internal_url`, `external_url`, `db_url` and `pid` as JSON here once both APIs answer
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    /// Take faults and run sagas for drills: whoever reaches the internal API can then kill this process
+    #[arg(long)]
+    allow_faults: bool,
     /// End when standard input closes: for those who start coordinators and must not leave any behind
     #[arg(long, hide = true)]
     until_stdin_closes: bool,
 }
 
-/// Exit code when a running coordinator has to end itself: its database refused it or is out of reach.
-const FATAL_EXIT_CODE: i32 = 3;
+/// What a coordinator does when its database server goes away.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SessionLoss {
+    /// Sagas wait, and go on when it is back
+    Wait,
+    /// The process ends; recovery goes on in the next
+    Exit,
+}
+
+impl From<SessionLoss> for OnSessionLoss {
+    fn from(what: SessionLoss) -> Self {
+        match what {
+            SessionLoss::Wait => Self::Wait,
+            SessionLoss::Exit => Self::Exit,
+        }
+    }
+}
 
 fn parse_period(text: &str) -> Result<Duration, String> {
     let period = humantime::parse_duration(text).map_err(|error| error.to_string())?;
@@ -86,7 +110,8 @@ fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs) -> CommandResult {
                 .hint("use 127.0.0.1 or [::1], and a proxy that authenticates if others have to reach it"));
         }
     }
-    let (data_dir, database) = locate(ctx, args.data_dir)?;
+    let (data_dir, database) = locate(ctx, args.data_dir, args.on_session_loss)?;
+    let on_a_server = matches!(database, Database::Postgresql { .. });
     let log = logger(ctx.settings().verbosity);
     report_panics_in_one_line(&log);
     let coordinator = Coordinator::start(Config {
@@ -99,11 +124,13 @@ fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs) -> CommandResult {
         abandon_unrecoverable: args.abandon_unrecoverable,
         always_strict: args.strict,
         registry: SagaRegistry::reference(),
+        allow_faults: args.allow_faults,
+        drilled: DrilledKinds::reference(),
         services: Arc::new(()),
-        on_fatal: end_process(),
+        on_fatal: end_process("coordinator stops"),
         log,
     })
-    .map_err(start_failure)?;
+    .map_err(|error| start_failure(error, on_a_server))?;
     let ready = coordinator.ready();
     if let Some(path) = &args.ready_file {
         let mut json = serde_json::to_vec(ready).expect("ids, numbers and text are JSON");
@@ -122,41 +149,42 @@ fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs) -> CommandResult {
     coordinator.run()
 }
 
-/// The data directory and the database file.
-fn locate(ctx: &Context<'_>, data_dir: Option<PathBuf>) -> Result<(PathBuf, PathBuf), Failure> {
+/// The data directory and the database.
+fn locate(
+    ctx: &Context<'_>,
+    data_dir: Option<PathBuf>,
+    on_session_loss: SessionLoss,
+) -> Result<(PathBuf, Database), Failure> {
     // Variables and contexts name the database that the *tool* looks at; a coordinator is told by a flag.
-    let database = match ctx.db_url() {
-        Some(chosen) if chosen.source == Source::Flag => match &chosen.value {
-            DbUrl::Sqlite(path) => Some(path.clone()),
-            DbUrl::Postgresql(_) => {
-                return Err(Failure::unusable("--db-url of a coordinator must be sqlite:PATH")
-                    .hint("leave it out to keep the database in the data directory"));
-            }
-        },
-        _ => None,
-    };
-    let data_dir = match (data_dir, &database) {
+    let given = ctx.db_url().filter(|chosen| chosen.source == Source::Flag).map(|chosen| &chosen.value);
+    let data_dir = match (data_dir, given) {
         (Some(dir), _) => dir,
-        (None, Some(file)) => match file.parent() {
+        (None, Some(DbUrl::Sqlite(file))) => match file.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
         },
-        (None, None) => default_data_dir(ctx)?,
+        (None, Some(DbUrl::Postgresql(_)) | None) => ctx.default_data_dir()?,
     };
-    let database = database.unwrap_or_else(|| data_dir.join(DATABASE_FILE));
+    let database = match given {
+        Some(DbUrl::Postgresql(url)) => {
+            // Not by clap, which repeats what it refuses: there may be a password in it.
+            postgres::check_url(url)
+                .map_err(|error| Failure::unusable("--db-url is unusable").caused_by(&error))?;
+            Database::Postgresql { url: url.clone(), on_session_loss: on_session_loss.into() }
+        }
+        Some(DbUrl::Sqlite(file)) => Database::Sqlite(file.clone()),
+        None => Database::Sqlite(data_dir.join(DATABASE_FILE)),
+    };
     Ok((data_dir, database))
 }
 
-fn default_data_dir(ctx: &Context<'_>) -> Result<PathBuf, Failure> {
-    let directory = |name| ctx.variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let data_home = directory("XDG_DATA_HOME").or_else(|| Some(directory("HOME")?.join(".local/share")));
-    data_home.map(|dir| dir.join("sagactl")).ok_or_else(|| {
-        Failure::unusable("there is no home directory to keep the coordinator's data in")
-            .hint("give --data-dir DIR")
-    })
-}
-
-fn start_failure(error: StartError) -> Failure {
+fn start_failure(error: StartError, on_a_server: bool) -> Failure {
+    let kind = match &error {
+        StartError::Store(StoreError::Unavailable(_)) => Kind::Unreachable,
+        // A server that would not let us in; a file that is no database is something that cannot be used.
+        StartError::Store(StoreError::Unusable(_)) if on_a_server => Kind::Unreachable,
+        _ => Kind::Unusable,
+    };
     let hint = match &error {
         StartError::DataDir(IdentityError::InUse(_)) => {
             Some("give each coordinator a --data-dir of its own, or stop the other one".to_owned())
@@ -166,24 +194,11 @@ fn start_failure(error: StartError) -> Failure {
         }
         _ => None,
     };
-    let failure = Failure::unusable("the coordinator cannot start").caused_by(&error);
+    let failure = Failure::new(kind, "the coordinator cannot start").caused_by(&error);
     match hint {
         Some(hint) => failure.hint(hint),
         None => failure,
     }
-}
-
-/// The end of a coordinator that cannot go on: one line that says why, as in a crash otherwise.
-fn end_process() -> FatalHandler {
-    Arc::new(|reason| {
-        let mut stderr = std::io::stderr().lock();
-        let _ = writeln!(stderr, "error: coordinator stops: {reason}");
-        #[expect(
-            clippy::exit,
-            reason = "nothing may run on: what is in flight has to count as not having happened"
-        )]
-        std::process::exit(FATAL_EXIT_CODE)
-    })
 }
 
 fn end_when_stdin_closes() {

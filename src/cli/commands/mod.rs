@@ -7,5 +7,8 @@ pub mod completions;
 pub mod coordinator;
 pub mod demo;
 pub mod demo_saga;
+pub mod drill;
+pub mod sagas;
+pub mod secs;
 pub mod status;
 pub mod tasks;

@@ -48,11 +48,12 @@ pub mod vpc_subnet_create;
 pub mod vpc_subnet_delete;
 
 pub use action::{Effect, EffectFn, Inputs, StepFn, UndoEffectFn, UndoStepFn, derive_uuid, effect, step};
+pub(super) use action::{run_caught, undo_caught};
 pub use failure::ActionFailure;
 pub use refusals::type_names;
 
-use crate::store::SharedStore;
 use crate::store::error::Refusal;
+use crate::store::{Hold, SharedStore};
 use crate::wire::ids::SagaId;
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -74,6 +75,10 @@ pub struct SagaContext {
     pub saga_id: SagaId,
     /// The database; effects go through it in order.
     pub store: SharedStore,
+    /// What the saga is held by. Effects depend on it: once the saga is another SEC's, none of them is applied any more. A
+    /// step that writes to this database by itself has to say so too ([`Write::held`](crate::store::Write::held)). `None` where nobody else can take
+    /// a saga.
+    pub hold: Option<Hold>,
     /// Whether writes are waited for.
     pub durability: Durability,
     /// Demo sagas that can be completed.
@@ -231,9 +236,17 @@ impl SagaRegistry {
 
     /// The engine's own form of this registry.
     pub fn for_engine(&self) -> steno::ActionRegistry<Engine> {
+        self.for_engine_with(|action| action)
+    }
+
+    /// The same, with something around each action.
+    pub(super) fn for_engine_with(
+        &self,
+        wrap: impl Fn(Arc<dyn steno::Action<Engine>>) -> Arc<dyn steno::Action<Engine>>,
+    ) -> steno::ActionRegistry<Engine> {
         let mut registry = steno::ActionRegistry::new();
         for action in self.actions.values() {
-            registry.register(Arc::clone(action).for_engine());
+            registry.register(wrap(Arc::clone(action).for_engine()));
         }
         registry
     }

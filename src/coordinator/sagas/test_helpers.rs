@@ -88,6 +88,7 @@ impl TestBed {
         let context = Arc::new(SagaContext {
             saga_id: saga,
             store: Arc::clone(&self.store),
+            hold: None,
             durability: self.durability,
             demo_waits: Arc::new(demo::DemoWaits::default()),
             services: Arc::new(()),

@@ -94,6 +94,7 @@ mod tests {
             let context = Arc::new(crate::coordinator::sagas::SagaContext {
                 saga_id: id,
                 store: Arc::clone(&store),
+                hold: None,
                 durability: crate::coordinator::sagas::Durability::Strict,
                 demo_waits: Arc::default(),
                 services: Arc::new(()),

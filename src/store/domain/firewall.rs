@@ -24,6 +24,7 @@ pub fn insert(rule: &FirewallRule, rule_set: Uuid) -> Statement {
          SELECT $1, vpc.id, vpc.project_id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM vpc \
          WHERE vpc.id = $13 \
          AND (vpc.deleted_by IS NULL OR EXISTS (SELECT 1 FROM vpc_firewall_rule WHERE id = $1)) \
+         /*pg FOR SHARE OF vpc*/ \
          ON CONFLICT (id) DO UPDATE SET time_created = excluded.time_created",
         vec![
             (*id).into(),

@@ -28,6 +28,7 @@ pub fn insert(gateway: &NewGateway) -> Statement {
         "INSERT INTO internet_gateway (id, vpc_id, project_id, name, description, time_created, time_modified) \
          SELECT $1, vpc.id, vpc.project_id, $2, $3, $4, $4 FROM vpc WHERE vpc.id = $5 \
          AND (vpc.deleted_by IS NULL OR EXISTS (SELECT 1 FROM internet_gateway WHERE id = $1)) \
+         /*pg FOR SHARE OF vpc*/ \
          ON CONFLICT (id) DO UPDATE SET time_created = excluded.time_created",
         vec![
             gateway.id.into(),
@@ -52,6 +53,7 @@ pub fn insert_pool(id: Uuid, gateway: Uuid, name: &Name, time_created: Time) -> 
          SELECT $1, gateway.id, gateway.project_id, $2, $3 FROM internet_gateway AS gateway \
          WHERE gateway.id = $4 \
          AND (gateway.deleted_by IS NULL OR EXISTS (SELECT 1 FROM internet_gateway_pool WHERE id = $1)) \
+         /*pg FOR SHARE OF gateway*/ \
          ON CONFLICT (id) DO UPDATE SET time_created = excluded.time_created",
         vec![id.into(), name.as_str().into(), time_created.into(), gateway.into()],
     )

@@ -32,6 +32,7 @@ pub fn insert_quota(project: ProjectId, max_vpcs: i64) -> Statement {
     Statement::new(
         "INSERT INTO project_quota (project_id, max_vpcs) SELECT id, $1 FROM project WHERE id = $2 \
          AND (deleted_by IS NULL OR EXISTS (SELECT 1 FROM project_quota WHERE project_id = $2)) \
+         /*pg FOR SHARE OF project*/ \
          ON CONFLICT (project_id) DO UPDATE SET max_vpcs = excluded.max_vpcs",
         vec![max_vpcs.into(), project.into()],
     )

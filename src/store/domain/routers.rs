@@ -15,6 +15,7 @@ pub fn insert(router: &Router) -> Statement {
         "INSERT INTO vpc_router (id, vpc_id, project_id, kind, name, description, time_created, time_modified) \
          SELECT $1, vpc.id, vpc.project_id, $2, $3, $4, $5, $6 FROM vpc WHERE vpc.id = $7 \
          AND (vpc.deleted_by IS NULL OR EXISTS (SELECT 1 FROM vpc_router WHERE id = $1)) \
+         /*pg FOR SHARE OF vpc*/ \
          ON CONFLICT (id) DO UPDATE SET time_created = excluded.time_created",
         vec![
             router.id.into(),

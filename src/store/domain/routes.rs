@@ -17,6 +17,7 @@ pub fn insert(route: &Route, subnet: Option<SubnetId>) -> Statement {
          SELECT $1, router.id, router.project_id, $2, $3, $4, $5, $6, $7, $8, $9 FROM vpc_router AS router \
          WHERE router.id = $10 \
          AND (router.deleted_by IS NULL OR EXISTS (SELECT 1 FROM router_route WHERE id = $1)) \
+         /*pg FOR SHARE OF router*/ \
          ON CONFLICT (id) DO UPDATE SET time_created = excluded.time_created",
         vec![
             route.id.into(),

@@ -65,6 +65,7 @@ pub fn insert(subnet: &NewSubnet) -> Statement {
          ipv6_block, ipv6_index, is_default, time_created, time_modified) \
          SELECT $1, vpc.id, vpc.project_id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10 FROM vpc WHERE vpc.id = $11 \
          AND (vpc.deleted_by IS NULL OR EXISTS (SELECT 1 FROM vpc_subnet WHERE id = $1)) \
+         /*pg FOR NO KEY UPDATE OF vpc*/ \
          ON CONFLICT (id) DO UPDATE SET time_created = excluded.time_created",
         vec![
             subnet.id.into(),
@@ -101,6 +102,7 @@ fn insert_pool(subnet: SubnetId, family: i64, first: String, last: String) -> St
          SELECT subnet.id, $1, subnet.project_id, $2, $3 FROM vpc_subnet AS subnet WHERE subnet.id = $4 \
          AND (subnet.deleted_by IS NULL \
               OR EXISTS (SELECT 1 FROM subnet_address_pool WHERE subnet_id = $4 AND family = $1)) \
+         /*pg FOR SHARE OF subnet*/ \
          ON CONFLICT (subnet_id, family) DO UPDATE SET last_address = excluded.last_address",
         vec![family.into(), first.into(), last.into(), subnet.into()],
     )
@@ -123,6 +125,7 @@ pub fn insert_gateway(subnet: SubnetId, ipv4_block: Ipv4Block, ipv6_block: Ipv6B
         "INSERT INTO subnet_gateway (subnet_id, project_id, ipv4_address, ipv6_address) \
          SELECT subnet.id, subnet.project_id, $1, $2 FROM vpc_subnet AS subnet WHERE subnet.id = $3 \
          AND (subnet.deleted_by IS NULL OR EXISTS (SELECT 1 FROM subnet_gateway WHERE subnet_id = $3)) \
+         /*pg FOR SHARE OF subnet*/ \
          ON CONFLICT (subnet_id) DO UPDATE SET ipv4_address = excluded.ipv4_address",
         vec![ipv4_block.gateway().to_string().into(), ipv6_block.gateway().to_string().into(), subnet.into()],
     )

@@ -18,6 +18,7 @@ pub fn insert(vpc: &Vpc, firewall_rule_set: Uuid) -> Statement {
          firewall_rule_set, time_created, time_modified) \
          SELECT $1, project.id, $2, $3, $4, $5, $6, $7, $8, $9 FROM project WHERE project.id = $10 \
          AND (project.deleted_by IS NULL OR EXISTS (SELECT 1 FROM vpc WHERE id = $1)) \
+         /*pg FOR NO KEY UPDATE OF project*/ \
          ON CONFLICT (id) DO UPDATE SET time_created = excluded.time_created",
         vec![
             vpc.id.into(),
@@ -52,6 +53,7 @@ pub fn insert_dns_record(vpc: VpcId, name: &Name) -> Statement {
         "INSERT INTO vpc_dns_record (vpc_id, project_id, name) SELECT vpc.id, vpc.project_id, $1 FROM vpc \
          WHERE vpc.id = $2 \
          AND (vpc.deleted_by IS NULL OR EXISTS (SELECT 1 FROM vpc_dns_record WHERE vpc_id = $2)) \
+         /*pg FOR SHARE OF vpc*/ \
          ON CONFLICT (vpc_id) DO UPDATE SET name = excluded.name",
         vec![name.as_str().into(), vpc.into()],
     )

@@ -128,7 +128,7 @@ mod tests {
     }
 
     fn with_one_more(sqlite: &'static str) -> Vec<Migration> {
-        let more = Migration { version: CURRENT_VERSION + 1, name: "one more", sqlite };
+        let more = Migration { version: CURRENT_VERSION + 1, name: "one more", sqlite, postgres: "" };
         MIGRATIONS.iter().copied().chain([more]).collect()
     }
 

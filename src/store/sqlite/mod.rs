@@ -9,7 +9,8 @@
 //! state as of the last commit without ever waiting for the writer. A reader sees a commit only once it is synced, so what
 //! is read is durable.
 
-mod connection;
+pub(super) mod connection;
+pub mod contents;
 mod migrate;
 mod reader;
 mod refusal;
@@ -17,7 +18,7 @@ mod session;
 mod statement;
 #[cfg(test)]
 mod tests;
-mod visitor;
+pub(super) mod visitor;
 mod writer;
 
 use super::error::StoreError;
@@ -31,7 +32,7 @@ use reader::{Companion, Readers};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use visitor::Visitor;
+use visitor::{Expect, Visitor};
 use writer::Writer;
 
 /// Threads that read beside the writer. Reads take some tens of microseconds from the cache; more than one thread is for
@@ -88,12 +89,31 @@ impl SqliteStore {
     /// was; [`StoreError::Unusable`] for what is not a database or may not be written; [`StoreError::Unavailable`] if it is
     /// locked for long or the disk fails.
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self, StoreError> {
+        Self::open_as(path, options, Role::Owner)
+    }
+
+    /// Opens somebody else's database for an operator's changes. It must be there and of this program's schema version, and
+    /// a coordinator may have it open.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); [`StoreError::WrongSchema`] also for an older database and an empty one.
+    pub fn open_for_changes(path: &Path, options: OpenOptions) -> Result<Self, StoreError> {
+        // Opening a file that is not there would make it.
+        Visitor::open(path, Expect::OurSchema)?;
+        Self::open_as(path, options, Role::Visitor)
+    }
+
+    fn open_as(path: &Path, options: OpenOptions, role: Role) -> Result<Self, StoreError> {
         let path = absolute(path)?;
         let mut connection = connection::open_writable(&path)?;
         // Before anything is changed, be it only the journal's mode.
         migrate::check_not_newer(&connection, &path, MIGRATIONS)?;
         connection::prepare_for_writing(&connection, &path)?;
-        migrate::migrate(&mut connection, &path, MIGRATIONS, &options.log)?;
+        match role {
+            Role::Owner => migrate::migrate(&mut connection, &path, MIGRATIONS, &options.log)?,
+            Role::Visitor => migrate::check_current(&connection, &path, MIGRATIONS)?,
+        }
         #[cfg(test)]
         if let Some(pages) = options.max_pages {
             connection.pragma_update(None, "max_page_count", pages).expect("a pragma of SQLite's");
@@ -115,7 +135,7 @@ impl SqliteStore {
     /// not ours or of another schema version.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         let path = absolute(path)?;
-        let first = Visitor::open(&path)?;
+        let first = Visitor::open(&path, Expect::OurSchema)?;
         let others: Vec<Visitor> = (1..VISITORS).map(|_| first.another()).collect();
         let visitors = std::iter::once(first).chain(others).collect();
         let readers = Readers::start(visitors)
@@ -138,6 +158,14 @@ impl SqliteStore {
     }
 }
 
+/// Whose database it is.
+enum Role {
+    /// Ours to bring up to date.
+    Owner,
+    /// Somebody else's.
+    Visitor,
+}
+
 /// Told to others, who have working directories of their own.
 fn absolute(path: &Path) -> Result<Arc<Path>, StoreError> {
     std::path::absolute(path)
@@ -157,11 +185,9 @@ impl Store for SqliteStore {
     }
 
     fn write_unwaited(&self, write: Write) {
-        // Without a lane there would be nobody to hear of a refusal: not now, and not by the writes that follow.
-        let lane = write.lane.expect("a write that nobody waits for has a lane");
         let writer =
             self.writer.as_ref().expect("sagas do not run on a store that was opened for reading only");
-        writer.hand_over_unwaited(write, lane);
+        writer.hand_over_unwaited(write);
     }
 
     fn close_lane(&self, lane: Lane) {

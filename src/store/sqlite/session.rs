@@ -2,9 +2,9 @@
 
 use super::refusal::classify;
 use super::statement::{bind, prepare};
-use crate::store::Applied;
 use crate::store::error::{Refusal, Rule};
 use crate::store::sql::{Expect, Statement};
+use crate::store::{Applied, Write};
 use rusqlite::{Connection, Error, ErrorCode};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -84,11 +84,17 @@ impl<'c> Session<'c> {
         Ok(())
     }
 
-    /// Applies all of `statements` or none.
-    pub(super) fn apply(&mut self, statements: &[Statement]) -> Result<Result<Applied, Refusal>, Fatal> {
+    /// Applies all of a write's statements or none.
+    pub(super) fn apply(&mut self, write: &Write) -> Result<Result<Applied, Refusal>, Fatal> {
+        if let Some(hold) = write.hold
+            && let Err(refusal) = self.ask(&hold.statement())?
+        {
+            return Ok(Err(refusal));
+        }
+        let statements = &write.statements;
         // SQLite undoes a single statement that it refuses by itself, and one that changed too few rows changed none, so
         // only several need a savepoint. It is not free: each page that is changed under one is copied first.
-        if let [statement] = statements {
+        if let [statement] = &statements[..] {
             return Ok(self.execute(statement)?.map(|rows| Applied { rows: vec![rows] }));
         }
         self.save.raw_execute().map_err(Fatal::writing)?;
@@ -107,7 +113,18 @@ impl<'c> Session<'c> {
         Ok(Ok(Applied { rows }))
     }
 
-    fn execute(&mut self, statement: &Statement) -> Result<Result<u64, Refusal>, Fatal> {
+    /// Asks a question that must find a row.
+    fn ask(&mut self, question: &Statement) -> Result<Result<(), Refusal>, Fatal> {
+        let prepared = self.prepared(question)?;
+        let found = prepared.raw_query().next().map_err(Fatal::writing)?.is_some();
+        Ok(match question.expect {
+            Expect::One(what) | Expect::OneFound(what) if !found => Err(row_count(what)),
+            Expect::One(_) | Expect::OneFound(_) | Expect::Any => Ok(()),
+        })
+    }
+
+    /// A statement that is prepared, with its values bound.
+    fn prepared(&mut self, statement: &Statement) -> Result<&mut rusqlite::Statement<'c>, Fatal> {
         let prepared = match self.prepared.entry((statement.sql.as_ptr(), statement.sql.len())) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
@@ -115,6 +132,11 @@ impl<'c> Session<'c> {
             }
         };
         bind(prepared, &statement.params).map_err(Fatal::writing)?;
+        Ok(prepared)
+    }
+
+    fn execute(&mut self, statement: &Statement) -> Result<Result<u64, Refusal>, Fatal> {
+        let prepared = self.prepared(statement)?;
         let changed = match prepared.raw_execute() {
             Ok(changed) => changed as u64,
             Err(error) => {

@@ -9,10 +9,10 @@
 
 use super::connection::cause;
 use super::session::{Fatal, Session};
-use crate::store::error::{Refusal, StoreError};
-use crate::store::{Applied, FatalHandler, Lane, Until, Write};
+use crate::store::error::StoreError;
+use crate::store::queue::{Answer, Lanes, Message, Outcome};
+use crate::store::{FatalHandler, Lane, Until, Write};
 use rusqlite::Connection;
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -24,24 +24,9 @@ use tokio::sync::oneshot;
 /// larger one would no longer lower the cost per write, since the sync is well under a millisecond.
 const BATCH: usize = 4096;
 
-/// What came of a write.
-pub(super) type Outcome = Result<Applied, StoreError>;
-
 /// The way to the thread that writes; when the last is dropped the thread ends.
 pub(super) struct Writer {
     queue: Sender<Message>,
-}
-
-enum Message {
-    Write { write: Write, answer: Answer },
-    CloseLane(Lane),
-}
-
-enum Answer {
-    WhenDurable(oneshot::Sender<Outcome>),
-    WhenApplied(oneshot::Sender<Outcome>),
-    /// Nobody waits; a refusal derails the lane.
-    Derail(Lane),
 }
 
 impl Writer {
@@ -73,18 +58,14 @@ impl Writer {
 
     /// Queues a write whose outcome is wanted.
     pub(super) fn hand_over(&self, write: Write, until: Until) -> oneshot::Receiver<Outcome> {
-        let (answer, outcome) = oneshot::channel();
-        let answer = match until {
-            Until::Durable => Answer::WhenDurable(answer),
-            Until::Applied => Answer::WhenApplied(answer),
-        };
-        self.send(Message::Write { write, answer });
+        let (message, outcome) = Message::waited(write, until);
+        self.send(message);
         outcome
     }
 
-    /// Queues a write that derails `lane` if it is refused.
-    pub(super) fn hand_over_unwaited(&self, write: Write, lane: Lane) {
-        self.send(Message::Write { write, answer: Answer::Derail(lane) });
+    /// Queues a write that derails its lane if it is refused.
+    pub(super) fn hand_over_unwaited(&self, write: Write) {
+        self.send(Message::unwaited(write));
     }
 
     /// Queues forgetting a lane.
@@ -124,7 +105,7 @@ fn run(
                     unanswered.current = Some(answer);
                     let outcome = match lanes.refusal_of(write.lane) {
                         Some(refusal) => Err(StoreError::Derailed(refusal.clone())),
-                        None => session.apply(&write.statements)?.map_err(StoreError::Refused),
+                        None => session.apply(&write)?.map_err(StoreError::Refused),
                     };
                     match unanswered.current.take() {
                         // A refusal waits for the commit too: it may rest on a row that is not durable yet.
@@ -133,9 +114,7 @@ fn run(
                         Some(Answer::WhenApplied(answer)) => drop(answer.send(outcome)),
                         Some(Answer::Derail(lane)) => {
                             if let Err(StoreError::Refused(refusal)) = outcome {
-                                slog::warn!(log, "a write that nobody waits for was refused; the saga is derailed";
-                                    "saga_id" => %lane, "refusal" => %refusal);
-                                lanes.derail(lane, refusal);
+                                lanes.derail(lane, refusal, log);
                             }
                         }
                         None => {}
@@ -151,27 +130,4 @@ fn run(
         }
     }
     Ok(())
-}
-
-/// The derailed lanes; all others are not kept.
-#[derive(Default)]
-struct Lanes {
-    derailed: HashMap<Lane, Refusal>,
-}
-
-impl Lanes {
-    fn refusal_of(&self, lane: Option<Lane>) -> Option<&Refusal> {
-        if self.derailed.is_empty() {
-            return None;
-        }
-        self.derailed.get(&lane?)
-    }
-
-    fn derail(&mut self, lane: Lane, refusal: Refusal) {
-        self.derailed.insert(lane, refusal);
-    }
-
-    fn close(&mut self, lane: Lane) {
-        self.derailed.remove(&lane);
-    }
 }

@@ -1,10 +1,10 @@
 //! Who may write what of a saga.
 
 use super::{count_events, created, moment, refused, sql, started, write};
-use crate::store::SharedStore;
-use crate::store::error::{Refusal, Rule};
+use crate::store::error::{Refusal, Rule, StoreError};
 use crate::store::sagas::{NOT_OURS, Ownership, abandon_unrecoverable, load_saga, update_state};
 use crate::store::sql::Statement;
+use crate::store::{Hold, SharedStore, Until};
 use crate::wire::ids::{SagaId, SecId};
 use crate::wire::sagas::CachedState;
 
@@ -53,6 +53,37 @@ pub(crate) async fn a_saga_that_moved_is_out_of_reach(store: &SharedStore) {
     let log = load_saga(&**store, id).await.expect("it is readable").expect("it is there").events;
     let writers: Vec<_> = log.iter().map(|event| event.creator).collect();
     assert_eq!(writers, [before.sec, after.sec]);
+}
+
+pub(crate) async fn effects_need_the_saga_to_be_held(store: &SharedStore) {
+    let (owner, id) = created(store, SecId::random()).await;
+    let hold = Hold { saga: id, sec: owner.sec, generation: owner.generation };
+    let effect = |key: &str, hold| {
+        let insert = "INSERT INTO idempotency_key (key, request_digest, saga_id, time_created) VALUES ($1, 'd', $2, $3)";
+        sql(insert, vec![key.into(), id.into(), moment(0).into()]).in_lane(id).held(Some(hold))
+    };
+    assert_eq!(write(store, effect("one", hold)).await.expect("it is held").rows, [1]);
+    let strangers = [
+        Hold { sec: SecId::random(), ..hold },
+        Hold { generation: 2, ..hold },
+        Hold { saga: SagaId::random(), ..hold },
+    ];
+    for (stranger, key) in strangers.into_iter().zip(["two", "three", "four"]) {
+        assert_eq!(refused(store, effect(key, stranger)).await, not_ours());
+    }
+    // Together in one batch, and as part of what nobody waits for.
+    let after = [effect("five", strangers[0]), effect("six", hold), effect("seven", strangers[1])];
+    let outcomes = after.map(|effect| store.write(effect, Until::Durable));
+    let [five, six, seven] = futures::future::join_all(outcomes).await.try_into().expect("three outcomes");
+    assert!(five.is_err() && seven.is_err());
+    assert_eq!(six.expect("it is held").rows, [1]);
+    store.write_unwaited(effect("eight", strangers[1]));
+    let late = write(store, update_state(owner, id, CachedState::Done)).await;
+    assert!(matches!(late, Err(StoreError::Derailed(why)) if why == not_ours()));
+    let keys = Statement::new("SELECT key FROM idempotency_key ORDER BY key", vec![]);
+    let keys = store.read(keys).await.expect("it is readable");
+    let keys: Vec<_> = keys.iter().map(|row| row.text(0).expect("text")).collect();
+    assert_eq!(keys, ["one", "six"]);
 }
 
 pub(crate) async fn states_follow_the_owner(store: &SharedStore) {

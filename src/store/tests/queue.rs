@@ -58,7 +58,7 @@ pub(crate) async fn rows_are_counted_per_statement(store: &SharedStore) {
         registered(store).await;
     }
     let everybody =
-        Statement::new("UPDATE sec SET internal_address = $1 WHERE state = 'active'", vec!["x".into()]);
+        Statement::new("UPDATE sec SET internal_address = $1 WHERE internal_address = '0'", vec!["x".into()]);
     let nobody = Statement::new("DELETE FROM sec WHERE state = 'expunged'", vec![]);
     let applied = write(store, Write::all(vec![nobody, everybody])).await.expect("no rule is broken");
     assert_eq!(applied.rows, [0, 3]);

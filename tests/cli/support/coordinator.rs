@@ -1,6 +1,7 @@
 //! The real coordinator as a child process of a test.
 
 use super::{TestEnv, poll_until};
+use rustix::process::{Pid, Signal, kill_process};
 use sagactl::wire::info::ReadyFile;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -60,6 +61,31 @@ impl Coordinator {
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it can be waited for");
+    }
+
+    /// Stops it in its tracks, as a machine that freezes would; nobody is told.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on as if nothing had happened.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("it has not been waited for, so its id is its own");
+    }
+
+    /// Whether the process is still there.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
+    /// Waits until the process has ended by itself and answers its exit code.
+    pub(crate) fn wait_for_its_end(&mut self) -> Option<i32> {
+        poll_until("the coordinator ends by itself", || self.child.try_wait().expect("a child")).code()
     }
 
     /// What it wrote to standard error.

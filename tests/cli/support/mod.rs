@@ -2,6 +2,7 @@
 //! writes outlives the test.
 
 pub(crate) mod coordinator;
+pub(crate) mod databases;
 pub(crate) mod server;
 
 use std::fmt;

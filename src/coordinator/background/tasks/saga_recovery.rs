@@ -17,6 +17,7 @@
 //! [`PATIENCE`]: one that waits for something outside must not hold up the rest. While requests of users are in flight,
 //! a resumed saga takes several places, so that fresh work keeps most of the machine.
 
+use crate::coordinator::background::driver::Waker;
 use crate::coordinator::background::{Activation, Task};
 use crate::coordinator::recovery::{
     Execution, ExecutionBuilder, FailureCause, PassMeta, PassOutcome, Plan, Recovery, SecOpinion, Settled,
@@ -49,6 +50,9 @@ const PLACES_BESIDE_FRESH_WORK: u32 = 3;
 /// Sagas whose logs are loaded at the same time: enough to keep the readers and the engine busy together.
 const LOADING: usize = 8;
 
+/// How long after a pass that was held up by something that passes the next one begins.
+const PAUSE_AFTER_TROUBLE: Duration = Duration::from_secs(5);
+
 /// Ids per question to the database.
 const LISTING_PAGE: u32 = 10_000;
 
@@ -75,6 +79,8 @@ pub struct SagaRecovery {
     pub recovery: Recovery,
     /// Told to others.
     pub status: Arc<RecoveryStatus>,
+    /// Asks for another pass, soon, when one was held up by something that passes.
+    pub waker: Waker,
     /// Gives up sagas that can never be recovered, instead of leaving that to an operator.
     pub abandon_unrecoverable: bool,
     /// Where it logs.
@@ -115,6 +121,7 @@ impl SagaRecovery {
             Err(error) => {
                 slog::warn!(self.log, "listing unfinished sagas failed"; "error" => %error);
                 self.recovery.fail_pass(begun, error.to_string(), meta(started));
+                self.try_again_soon();
                 return;
             }
         };
@@ -124,8 +131,13 @@ impl SagaRecovery {
         let (execution, generations) = self.execute(plan).await;
         self.status.recovered.store(execution.failed().is_empty(), Ordering::Release);
         let unrecoverable: Vec<_> = execution.unrecoverable().cloned().collect();
+        let is_held_up =
+            execution.failed().iter().any(|failure| failure.kind == Some(RecoveryFailureKind::Transient));
         let outcome = self.recovery.finish_pass(execution, meta(started));
         self.follow_up(&outcome);
+        if is_held_up {
+            self.try_again_soon();
+        }
         if self.abandon_unrecoverable {
             self.abandon(&unrecoverable, &generations).await;
         }
@@ -192,6 +204,15 @@ impl SagaRecovery {
             }
         }
         (execution.build(), generations)
+    }
+
+    /// A database that was away for a moment must not cost sagas the rest of a period.
+    fn try_again_soon(&self) {
+        let waker = self.waker.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(PAUSE_AFTER_TROUBLE).await;
+            waker.wake();
+        });
     }
 
     /// Forgets what is settled and shouts about what is new and bad.

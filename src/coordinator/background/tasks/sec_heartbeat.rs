@@ -37,7 +37,7 @@ impl SecHeartbeat {
         match self.store.write(write, Until::Durable).await {
             Ok(_) => Ok(time),
             Err(StoreError::Refused(why)) if why.rule == Rule::RowCount && why.what == sagas::EXPUNGED => {
-                match (self.on_fatal)(&format!("SEC {} has been expunged", self.sec_id)) {}
+                match (self.on_fatal)(&sagas::expunged(self.sec_id)) {}
             }
             Err(error) => Err(error),
         }

@@ -1,0 +1,3 @@
+//! What drills have shown.
+
+pub mod crash_points;

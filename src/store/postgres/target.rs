@@ -1,0 +1,142 @@
+//! Which server and database, and connecting to it.
+
+use super::trouble::said;
+use crate::store::error::StoreError;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config, Error, NoTls};
+
+/// How long connecting may take, to each address that a name stands for.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long data that was sent may stay unacknowledged before a connection counts as broken.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(15);
+
+/// Where a database is.
+#[derive(Clone)]
+pub(in crate::store) struct Target {
+    config: Arc<Config>,
+    shown: Arc<str>,
+}
+
+/// An open connection; closed when it is dropped.
+pub(in crate::store) struct Connection {
+    pub(in crate::store) client: Client,
+    driver: JoinHandle<()>,
+}
+
+impl Target {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unusable`] without a word of the URL, since that may hold a password.
+    pub(in crate::store) fn parse(url: &str) -> Result<Self, StoreError> {
+        let mut config: Config = url.parse().map_err(|error: Error| {
+            StoreError::Unusable(format!("not the URL of a database: {}", said(&error)))
+        })?;
+        config.connect_timeout(CONNECT_TIMEOUT).tcp_user_timeout(UNACKNOWLEDGED);
+        if config.get_application_name().is_none() {
+            config.application_name("sagactl");
+        }
+        Ok(Self { config: Arc::new(config), shown: shown(url).into() })
+    }
+
+    /// The URL without its password.
+    pub(in crate::store) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Connects. The connection is driven by a task of the runtime that this runs on.
+    pub(in crate::store) async fn connect(&self) -> Result<Connection, Error> {
+        let (client, connection) = self.config.connect(NoTls).await?;
+        let driver = tokio::spawn(async move {
+            // What it ends with, those whose requests it leaves unanswered are told too.
+            let _ = connection.await;
+        });
+        Ok(Connection { client, driver })
+    }
+
+    /// An error of this database's as one that says what could not be done, and whether trying again may help.
+    pub(super) fn explain(&self, doing: &str, error: &Error) -> StoreError {
+        let text = format!("cannot {doing} database {}: {}", self.shown, said(error));
+        match error.as_db_error().map(|error| error.code()) {
+            // Silence, a broken connection, a server that starts or stops or has no room.
+            None => StoreError::Unavailable(text),
+            Some(code) if is_passing(code) => StoreError::Unavailable(text),
+            Some(_) => StoreError::Unusable(text),
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// Whether a server that says this may say something else a moment later.
+fn is_passing(code: &SqlState) -> bool {
+    let passing_classes = ["08", "40", "53", "57"];
+    passing_classes.iter().any(|class| code.code().starts_with(class))
+        || *code == SqlState::LOCK_NOT_AVAILABLE
+}
+
+/// A URL without its password: the user stays, since whoever is given the URL wants to connect by it.
+fn shown(url: &str) -> String {
+    let rest = url.split_once("//").map_or("", |(_, rest)| rest);
+    let (place, query) = rest.split_once('?').map_or((rest, ""), |(place, query)| (place, query));
+    let place = match place.rsplit_once('@') {
+        Some((login, host)) => {
+            let user = login.split_once(':').map_or(login, |(user, _)| user);
+            format!("{user}@{host}")
+        }
+        None => place.to_owned(),
+    };
+    let harmless: Vec<&str> = query.split('&').filter(|pair| is_harmless(pair)).collect();
+    let mark = if harmless.is_empty() { "" } else { "?" };
+    format!("postgresql://{place}{mark}{}", harmless.join("&"))
+}
+
+/// Whether a parameter of a URL may be shown: only those that are known to hold no secret.
+fn is_harmless(pair: &str) -> bool {
+    let name = pair.split_once('=').map_or("", |(name, _)| name);
+    matches!(name, "sslmode" | "host" | "hostaddr" | "port" | "user" | "dbname" | "target_session_attrs")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_shown_without_what_may_be_secret() {
+        let table = [
+            ("postgresql://h/db", "postgresql://h/db"),
+            ("postgres://u@h:5432/db", "postgresql://u@h:5432/db"),
+            ("postgresql://u:s3cret@h:5432/db?sslmode=disable", "postgresql://u@h:5432/db?sslmode=disable"),
+            ("postgresql://u:s3@cret@h/db", "postgresql://u@h/db"),
+            ("postgresql://h/db?password=s3cret&user=u", "postgresql://h/db?user=u"),
+            ("postgresql://h/db?options=s3cret", "postgresql://h/db"),
+            ("postgresql://u:s3cret@[::1]:1,[::2]:2/db", "postgresql://u@[::1]:1,[::2]:2/db"),
+        ];
+        for (url, expected) in table {
+            assert_eq!(shown(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused_without_repeating_it() {
+        for url in [
+            "postgresql://u:s3cret@h:port/db",
+            "postgresql://u:s3cret@h/db?s3cret",
+            "postgresql://u:s3cret@h/db?sslmode=s3cret",
+        ] {
+            match Target::parse(url).err() {
+                Some(StoreError::Unusable(text)) => assert!(!text.contains("s3cret"), "{text}"),
+                other => panic!("{url} should not be usable: {other:?}"),
+            }
+        }
+    }
+}
