@@ -14,7 +14,6 @@ use slog::Drain;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The reference coordinator
