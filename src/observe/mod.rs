@@ -13,6 +13,7 @@
 pub mod activation;
 pub mod database;
 pub mod recovery;
+pub mod saga;
 pub mod sagas;
 pub mod secs;
 pub mod status;

@@ -36,7 +36,7 @@ pub struct Peers<'p> {
     /// Whether the user named it.
     pub is_named: bool,
     /// Makes a client for the address of another, without the user's token.
-    pub client_at: &'p (dyn Fn(BaseUrl) -> Option<Client> + Sync),
+    pub client_at: &'p dyn Fn(BaseUrl) -> Option<Client>,
 }
 
 /// A saga with what is known of its owner.

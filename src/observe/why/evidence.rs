@@ -100,7 +100,7 @@ fn tell_owner(reading: &Reading<'_>, facts: &OwnerFacts, why: &Why, all: &mut Co
                 all.add(About::Owner, format!("the database says that it is {state}"));
             }
             if let Field::Value(beat) = record.time_heartbeat {
-                all.at(About::Owner, "its last heartbeat in the database was", Some(beat));
+                all.at(About::Owner, "its last heartbeat in the database", Some(beat));
             }
         }
         None => {}
@@ -162,10 +162,10 @@ fn tell_recovery(recovery: Option<&RecoveryFacts>, verdict: Verdict, all: &mut C
         None => all.add(About::Recovery, "no recovery pass of the owner's has gone through since it started"),
     }
     if let Some(since) = recovery.under_way {
-        all.at(About::Recovery, "a recovery pass is under way, since", Some(since));
+        all.at(About::Recovery, "a recovery pass is under way", Some(since));
     } else if let Some(next) = recovery.next_pass {
         let period = humantime::format_duration(recovery.period);
-        all.at(About::Recovery, format!("the next recovery pass is due (one every {period})"), Some(next));
+        all.at(About::Recovery, format!("the next recovery pass is due, one every {period}"), Some(next));
     }
 }
 
@@ -238,7 +238,7 @@ fn tell_log(reading: &Reading<'_>, all: &mut Collected) {
         None => all.add(About::Log, "its log is empty"),
         Some(event) => {
             let node = reading.node_ref(event.node_id);
-            let text = format!("the last event was {:?} of {node},", event.event_type);
+            let text = format!("the last event is {:?} of {node}", event.event_type);
             all.at(About::Log, text, time_of(Some(event)));
         }
     }
@@ -252,7 +252,7 @@ fn tell_log(reading: &Reading<'_>, all: &mut Collected) {
         let node = reading.node_ref(step.node);
         all.at(
             About::Log,
-            format!("{what} of {node}{label} was begun and has not ended,"),
+            format!("{what} of {node}{label} was begun and has not ended"),
             time_of(log.get(begin)),
         );
     }
@@ -279,8 +279,7 @@ fn tell_repeated(reading: &Reading<'_>, facts: &OwnerFacts, all: &mut Collected)
                 time_of(log.get(if step.is_undo { EventType::UndoStarted } else { EventType::Started }));
             if began.is_some_and(|began| began < recovered) {
                 let node = reading.node_ref(step.node);
-                let text =
-                    format!("{node} was begun before that and runs at least for the second time, since");
+                let text = format!("{node} was begun before that and runs at least for the second time");
                 all.at(About::Repeated, text, Some(recovered));
             }
         }

@@ -15,6 +15,7 @@ use super::remedy;
 use super::{
     Contact, EngineKind, FailedStep, Liveness, Memory, Owner, OwnerFacts, RecoveryFacts, Verdict, Why,
 };
+use crate::observe::secs::FRESH;
 use crate::saga_log::events::EventType;
 use crate::saga_log::legality::{Judgement, Rule};
 use crate::saga_log::record::{EventRecord, Field, SagaRecord};
@@ -24,10 +25,6 @@ use crate::store::inspect::saga::{SecLookup, SecTable};
 use crate::wire::recovery::RecoveryFailureKind;
 use crate::wire::sagas::CachedState;
 use crate::wire::time::Time;
-use std::time::Duration;
-
-/// A heartbeat older than this was missed several times over; ours come every 5 s.
-const STALE: Duration = Duration::from_secs(30);
 
 /// Judges a saga.
 pub fn judge(reading: &Reading<'_>, facts: &OwnerFacts, now: Time) -> Why {
@@ -96,7 +93,7 @@ pub(super) fn liveness(reading: &Reading<'_>, facts: &OwnerFacts, now: Time) -> 
         Some(SecLookup::NoTable) | None => {}
     }
     let silence = facts.heartbeat().map(|beat| now.signed_duration_since(beat).to_std().unwrap_or_default());
-    let beats = silence.is_some_and(|silence| silence <= STALE);
+    let beats = silence.is_some_and(|silence| silence <= FRESH);
     match &facts.contact {
         Contact::Answers { .. } => Liveness::Alive,
         Contact::SomebodyElse { .. } | Contact::Silent { is_conclusive: true, .. } => Liveness::Dead,

@@ -39,11 +39,12 @@ pub(super) fn suggest(reading: &Reading<'_>, facts: &OwnerFacts, why: &Why) -> V
         }
         Verdict::OwnerDead => {
             next.push("start its owner again: it recovers its sagas by itself".to_owned());
-            next.push(
-                "if the owner is gone for good, expunge it, so that another SEC adopts its sagas; make sure first that \
-                 its process is not only cut off"
-                    .to_owned(),
-            );
+            if let (EngineKind::Ours, Some(sec_id)) = (facts.engine, why.owner.sec_id) {
+                next.push(format!(
+                    "if it is gone for good, `sagactl secs expunge {sec_id}` lets another SEC adopt its sagas; be sure that \
+                     it is not only cut off"
+                ));
+            }
         }
         Verdict::OwnerGone => {
             next.push(
