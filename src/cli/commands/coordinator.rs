@@ -120,10 +120,8 @@ fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs, sagas: SagaSet) -> Comm
         recovery_period: args.recovery_period,
         abandon_unrecoverable: args.abandon_unrecoverable,
         always_strict: args.strict,
-        registry: sagas.registry,
+        sagas,
         allow_faults: args.allow_faults,
-        drilled: sagas.drilled,
-        services: sagas.services,
         on_fatal: end_process("coordinator stops"),
         log,
     })
