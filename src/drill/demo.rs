@@ -28,6 +28,9 @@ pub const CLIENTS: u32 = 64;
 /// How long they make load before the coordinator is killed.
 pub const LOAD: Duration = Duration::from_secs(2);
 
+/// How long a machine that is busy with something else may take until the first project is acknowledged.
+const FIRST_DONE_DEADLINE: Duration = Duration::from_secs(20);
+
 /// How long recovery may take. It takes a fraction of a second; a machine that needs this long is worth an error.
 const RECOVERY_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -127,6 +130,11 @@ pub async fn run(
         async move { blast.run().await }
     });
     tokio::time::sleep(LOAD).await;
+    // A kill before anything was acknowledged would prove nothing.
+    let deadline = Instant::now() + FIRST_DONE_DEADLINE;
+    while blast.progress().totals.done == 0 && Instant::now() < deadline {
+        tokio::time::sleep(RECOVERY_POLL).await;
+    }
     let spec = coordinator.kill()?;
     tell(Event::Killed { totals: blast.progress().totals });
     blast.stop_now();
