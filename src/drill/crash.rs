@@ -19,8 +19,12 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Shortest and longest load before a kill, in milliseconds.
+/// Shortest and longest load between the first acknowledgement and the kill, in milliseconds.
 const LOAD_MS: std::ops::Range<u64> = 60..400;
+
+/// Longest wait for the first acknowledgement, and the time between two looks.
+const LOAD_PATIENCE: Duration = Duration::from_secs(20);
+const LOAD_POLL: Duration = Duration::from_millis(2);
 
 /// Longest that recovery runs before it is killed, in milliseconds.
 const RECOVERY_MS: std::ops::Range<u64> = 0..25;
@@ -213,6 +217,11 @@ impl Run<'_> {
             let blast = blast.clone();
             async move { blast.run().await }
         });
+        // Not before the load is on, however slow the machine is: a kill that meets nothing proves nothing.
+        let patience = Instant::now() + LOAD_PATIENCE;
+        while blast.progress().totals.done == 0 && !running.is_finished() && Instant::now() < patience {
+            tokio::time::sleep(LOAD_POLL).await;
+        }
         tokio::time::sleep(Duration::from_millis(random.random_range(LOAD_MS))).await;
         coordinator.kill()?;
         blast.stop_now();
