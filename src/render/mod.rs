@@ -12,6 +12,9 @@
 
 pub mod activate;
 pub mod blast;
+pub mod blast_clean;
+pub mod blast_html;
+pub mod drill;
 pub mod escape;
 pub mod json;
 pub mod saga;

@@ -30,6 +30,7 @@
 //! example, ends the process through the handler given at opening: there is no way to go on that keeps the promises
 //! above, and a coordinator is made to be restarted.
 
+pub mod contents;
 pub mod domain;
 pub mod error;
 pub mod inspect;

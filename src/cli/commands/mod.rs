@@ -7,6 +7,7 @@ pub mod completions;
 pub mod coordinator;
 pub mod demo;
 pub mod demo_saga;
+pub mod drill;
 mod saga_ids;
 pub mod sagas;
 pub mod secs;

@@ -10,6 +10,7 @@
 //! is read is durable.
 
 pub(super) mod connection;
+pub mod contents;
 mod migrate;
 mod reader;
 mod refusal;

@@ -74,6 +74,15 @@ impl TestEnv {
         command
     }
 
+    /// A line for a shell, in the same environment.
+    pub(crate) fn shell(&self, line: &str) -> Command {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", line]).env_clear().current_dir(self.path());
+        let variables = self.command(&[]);
+        shell.envs(variables.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell
+    }
+
     /// Runs a command to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         let began = Instant::now();
