@@ -106,7 +106,7 @@ impl Inspector {
         }
     }
 
-    fn newest_first(
+    pub(super) fn newest_first(
         &self,
         table: &Table,
         name: Option<&String>,

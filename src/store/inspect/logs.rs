@@ -175,6 +175,16 @@ impl Inspector {
         let Some(table) = &self.describe().event else {
             return Ok(FailurePage { failures: Vec::new(), scanned: 0, next: None });
         };
+        let query = self.newest_failures(table, after, size);
+        let rows = self.ask(query).await?;
+        let scanned = rows.len();
+        let failures: Vec<Failure> = rows.into_iter().filter_map(|row| failure(table, row)).collect();
+        let is_full = scanned == usize::try_from(size).unwrap_or(usize::MAX);
+        let next = failures.last().filter(|_| is_full).map(|last| last.place.clone());
+        Ok(FailurePage { failures, scanned: scanned as u64, next })
+    }
+
+    pub(super) fn newest_failures(&self, table: &Table, after: Option<&FailureCursor>, size: u32) -> Query {
         let mut query = self.failures(table);
         if let Some(FailureCursor { time, saga_id, node_id, event_type }) = after {
             query = query
@@ -188,15 +198,7 @@ impl Inspector {
                 .text(event_type.as_str())
                 .sql(")");
         }
-        let query = query
-            .sql(" ORDER BY event_time DESC, saga_id DESC, node_id DESC, event_type DESC LIMIT ")
-            .int(size);
-        let rows = self.ask(query).await?;
-        let scanned = rows.len();
-        let failures: Vec<Failure> = rows.into_iter().filter_map(|row| failure(table, row)).collect();
-        let is_full = scanned == usize::try_from(size).unwrap_or(usize::MAX);
-        let next = failures.last().filter(|_| is_full).map(|last| last.place.clone());
-        Ok(FailurePage { failures, scanned: scanned as u64, next })
+        query.sql(" ORDER BY event_time DESC, saga_id DESC, node_id DESC, event_type DESC LIMIT ").int(size)
     }
 
     fn failures(&self, table: &Table) -> Query {

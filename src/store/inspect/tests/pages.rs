@@ -1,7 +1,7 @@
 //! Pages hand out every row once and in order, also where rows share most of their key, and nothing can be changed.
 
 use crate::saga_log::record::Field;
-use crate::scratch_postgres::Server;
+use crate::scratch_postgres::{Database, Server};
 use crate::store::inspect::error::InspectError;
 use crate::store::inspect::listing::{Order, Span};
 use crate::store::inspect::{Inspector, OpenOptions};
@@ -9,9 +9,9 @@ use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::{self, SqliteStore};
 use crate::wire::ids::{SagaId, SecId};
 use crate::wire::time::Time;
-use std::any::Any;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use tempfile::TempDir;
 
 /// Few times, names and owners, so that pages end between rows that share them.
 const SAGAS: u32 = 200;
@@ -48,8 +48,12 @@ fn rows() -> String {
 /// A database of ours with [`rows`].
 struct Scratch {
     is_file: bool,
-    /// What takes it away in the end.
-    _keep: Box<dyn Any>,
+    place: Place,
+}
+
+enum Place {
+    File(TempDir),
+    Server(Database<'static>),
 }
 
 impl Scratch {
@@ -60,17 +64,38 @@ impl Scratch {
             SqliteStore::open(&path, sqlite::OpenOptions::new(Arc::new(|why| panic!("{why}"))))
                 .expect("a database"),
         );
-        rusqlite::Connection::open(&path).expect("the same").execute_batch(&rows()).expect("it is SQL");
-        let file = Inspector::open_file(&path, &OpenOptions::default()).await.expect("a database");
         let database = Server::shared().database();
         let options = postgres::OpenOptions::new(SecId::random(), Arc::new(|why| panic!("{why}")));
         drop(PostgresStore::open(&database.url(), options).expect("a database"));
-        database.sql(&rows());
-        let server = Inspector::open(&database.url(), &OpenOptions::default()).await.expect("a database");
-        [
-            (Self { is_file: true, _keep: Box::new(dir) }, file),
-            (Self { is_file: false, _keep: Box::new(database) }, server),
-        ]
+        let file = Inspector::open_file(&path, &OpenOptions::default()).await.expect("a database");
+        // So few rows it would read and sort by itself, whatever indexes there are.
+        let url = format!("{}?options=-c%20enable_seqscan%3Doff%20-c%20enable_sort%3Doff", database.url());
+        let server = Inspector::open(&url, &OpenOptions::default()).await.expect("a database");
+        let both = [
+            (Self { is_file: true, place: Place::File(dir) }, file),
+            (Self { is_file: false, place: Place::Server(database) }, server),
+        ];
+        for (scratch, _) in &both {
+            scratch.add(&rows());
+        }
+        both
+    }
+
+    fn add(&self, sql: &str) {
+        match &self.place {
+            Place::File(dir) => {
+                let connection = rusqlite::Connection::open(dir.path().join("t.db")).expect("the same");
+                connection.execute_batch(sql).expect("it is SQL");
+            }
+            Place::Server(database) => {
+                database.sql(sql);
+            }
+        }
+    }
+
+    /// A value where the database cannot tell its type.
+    fn typed(&self, text: &str, of: &str) -> String {
+        if self.is_file { format!("'{text}'") } else { format!("'{text}'::{of}") }
     }
 }
 
@@ -159,5 +184,52 @@ async fn nothing_can_be_changed() {
             assert!(matches!(refused, Err(InspectError::Nonsense { .. })), "{refused:?}");
         }
         assert!(inspector.has_more_than(SAGAS - 1).await.expect("readable"));
+    }
+}
+
+#[tokio::test]
+async fn pages_come_out_of_indexes_in_order() {
+    for (scratch, inspector) in Scratch::both().await {
+        let source = inspector.describe();
+        let (saga, event) = (source.saga.as_ref().expect("a table"), source.event.as_ref().expect("a table"));
+        let (name, span) = ("kind-0".to_owned(), Span::default());
+        let after = inspector.list_sagas(&Order::NewestFirst, span, None, 3).await.expect("readable").next;
+        let last = inspector.list_failures(None, 3).await.expect("readable").next;
+        for query in [
+            inspector.newest_first(saga, None, span, None, 50),
+            inspector.newest_first(saga, None, span, after.as_ref(), 50),
+            inspector.newest_first(saga, Some(&name), span, after.as_ref(), 50),
+            inspector.newest_failures(event, None, 50),
+            inspector.newest_failures(event, last.as_ref(), 50),
+        ] {
+            let explain = if scratch.is_file { "EXPLAIN QUERY PLAN " } else { "EXPLAIN " };
+            let plan = inspector.ask(query.clone().after(explain)).await.expect("a plan");
+            let plan: Vec<String> = plan
+                .into_iter()
+                .flat_map(|row| row.0)
+                .filter_map(|cell| cell.as_text().map(str::to_owned))
+                .collect();
+            let plan = plan.join("\n");
+            let sorts = ["Sort", "Seq Scan", "TEMP B-TREE", "SCAN saga\n"];
+            assert!(!sorts.iter().any(|sign| plan.contains(sign)), "{}\n{plan}", query.text_of());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_log_of_many_pages_is_whole() {
+    for (scratch, inspector) in Scratch::both().await {
+        const NODES: usize = 12_345;
+        scratch.add(&format!(
+            "INSERT INTO saga_node_event WITH RECURSIVE n (value) AS \
+             (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < {NODES}) \
+             SELECT {0}, value, 'started', NULL, {1}, {0} FROM n",
+            scratch.typed("0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0001", "UUID"),
+            scratch.typed("2026-11-02T09:00:00Z", "TIMESTAMPTZ"),
+        ));
+        let id = "0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0001".parse().expect("an id");
+        let events = inspector.load_saga(id).await.expect("readable").expect("its events").events;
+        let nodes: BTreeSet<i64> = events.iter().map(|event| event.node_id).collect();
+        assert_eq!((events.len(), nodes.len()), (NODES, NODES));
     }
 }
