@@ -165,12 +165,27 @@ impl<'c> Context<'c> {
             return Ok(client.clone());
         }
         let base = self.internal_url();
+        let client = self.make_client(base, self.token()?, self.settings.retry)?;
+        self.client = Some(client.clone());
+        Ok(client)
+    }
+
+    /// A client that asks once, for finding out whether somebody is there at all.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be set up, or the token that it is to use cannot be read.
+    pub fn pinger(&self, base: BaseUrl, token: Option<Token>) -> Result<Client, Failure> {
+        self.make_client(base, token, false)
+    }
+
+    fn make_client(&self, base: BaseUrl, token: Option<Token>, retry: bool) -> Result<Client, Failure> {
         let verbosity = self.settings.verbosity;
-        let client = Client::new(Config {
+        Client::new(Config {
             base,
-            token: self.token()?,
+            token,
             budget: self.deadline().saturating_duration_since(Instant::now()),
-            retry: self.settings.retry,
+            retry,
             on_event: Arc::new(move |event| {
                 let worth_telling = match event {
                     Event::Retry(_) => Verbosity::Info,
@@ -181,9 +196,7 @@ impl<'c> Context<'c> {
                 }
             }),
         })
-        .map_err(|error| Failure::new(Kind::Unusable, "setting up the HTTP client").caused_by(&*error))?;
-        self.client = Some(client.clone());
-        Ok(client)
+        .map_err(|error| Failure::new(Kind::Unusable, "setting up the HTTP client").caused_by(&*error))
     }
 
     /// Writes a list as JSON: an array, or one line per item for [`OutputMode::Jsonl`].

@@ -24,8 +24,9 @@ use super::sagas::SagaRegistry;
 use super::sec::{Sagas, SecConfig};
 use crate::store::error::StoreError;
 use crate::store::postgres::{self, OnSessionLoss, PostgresStore};
+use crate::store::sql::Statement;
 use crate::store::sqlite::{self, SqliteStore};
-use crate::store::{FatalHandler, SharedStore};
+use crate::store::{FatalHandler, SharedStore, Until, Write};
 use crate::wire::bgtasks::{SAGA_RECOVERY, SEC_ADOPTION, SEC_HEARTBEAT};
 use crate::wire::ids::SecId;
 use crate::wire::info::{Info, ReadyFile};
@@ -50,6 +51,31 @@ const ADOPTION_PERIOD: Duration = Duration::from_secs(5);
 /// File of the embedded database in the data directory.
 pub const DATABASE_FILE: &str = "sagactl.db";
 
+/// What a coordinator can run: the reference coordinator's own sagas, or those of a service that embeds this library.
+pub struct SagaSet {
+    /// Which sagas it can run.
+    pub registry: SagaRegistry,
+    /// Which of them a drill can make by itself.
+    pub drilled: DrilledKinds,
+    /// Given to actions; `Arc::new(())` if there is nothing to give.
+    pub services: Arc<dyn Any + Send + Sync>,
+    /// Statements that make the service's own tables. They are run at every start, so each has to be one that can be.
+    pub tables: &'static [&'static str],
+}
+
+impl SagaSet {
+    /// The reference coordinator's own.
+    pub fn reference() -> Self {
+        Self {
+            registry: SagaRegistry::reference(),
+            drilled: DrilledKinds::reference(),
+            services: Arc::new(()),
+            // Its tables come with the database's own migrations.
+            tables: &[],
+        }
+    }
+}
+
 /// What a coordinator is made from.
 pub struct Config {
     /// Where the SEC's id and the lock live. Made if it is not there.
@@ -69,13 +95,9 @@ pub struct Config {
     /// Waits for each write of every saga, also of those whose kind could do without.
     pub always_strict: bool,
     /// Which sagas it can run.
-    pub registry: SagaRegistry,
+    pub sagas: SagaSet,
     /// Takes faults and runs sagas for drills. Never in production: whoever reaches the internal API can then kill it.
     pub allow_faults: bool,
-    /// Sagas that a drill can make by itself.
-    pub drilled: DrilledKinds,
-    /// Given to actions of embedding services; `Arc::new(())` if there is nothing to give.
-    pub services: Arc<dyn Any + Send + Sync>,
     /// Ends the process when going on would break a promise; must not return.
     pub on_fatal: FatalHandler,
     /// Where it logs.
@@ -166,17 +188,19 @@ impl Coordinator {
             None => identity::load_or_create_sec_id(&config.data_dir)?,
         };
         let store = config.database.open(sec_id, &config.on_fatal, &config.log).map_err(StartError::Store)?;
+        let SagaSet { registry, drilled, services, tables } = config.sagas;
+        make_tables(&store, tables).map_err(StartError::Store)?;
         let (announcer, recovery) = Recovery::new();
         let recovery_waker = Waker::new();
         let faults = config.allow_faults.then(|| Arc::new(Faults::default()));
         let sagas = Sagas::start(SecConfig {
             sec_id,
             store: Arc::clone(&store),
-            registry: Arc::new(config.registry),
+            registry: Arc::new(registry),
             always_strict: config.always_strict,
             announcer,
             recovery_waker: recovery_waker.clone(),
-            services: config.services,
+            services,
             faults: faults.clone(),
             on_fatal: Arc::clone(&config.on_fatal),
             log: config.log.clone(),
@@ -236,7 +260,7 @@ impl Coordinator {
             info: Box::new(info),
             drills: faults.map(|faults| internal::Drills {
                 faults,
-                kinds: config.drilled,
+                kinds: drilled,
                 stage: Stage::new(sagas.clone(), Arc::clone(&store)),
             }),
             recovery: (recovery, recovery_waker, config.recovery_period),
@@ -279,6 +303,16 @@ impl Coordinator {
             std::thread::park();
         }
     }
+}
+
+/// Makes the tables of an embedding service, all or none of them.
+fn make_tables(store: &SharedStore, tables: &[&'static str]) -> Result<(), StoreError> {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let statements = tables.iter().map(|sql| Statement::new(sql, Vec::new())).collect();
+    // The store has threads of its own, so this one may wait.
+    futures::executor::block_on(store.write(Write::all(statements), Until::Durable)).map(drop)
 }
 
 fn dropshot_config(address: SocketAddr) -> ConfigDropshot {

@@ -17,6 +17,7 @@ pub mod blast_html;
 pub mod drill;
 pub mod escape;
 pub mod json;
+pub mod saga;
 pub mod sagas;
 pub mod secs;
 pub mod status;
@@ -24,7 +25,9 @@ pub mod style;
 pub mod table;
 pub mod task;
 pub mod tasks;
+pub mod text;
 pub mod time;
+pub mod why;
 
 use crate::wire::time::Time;
 use style::Paint;

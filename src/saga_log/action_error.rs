@@ -3,7 +3,11 @@
 //! The event's data is an `ActionError` of steno, tagged from outside: `{"ActionFailed": {"source_error": …}}`, three kinds with
 //! a `message`, and the bare word `"InjectedError"`. What stands in `source_error` is the service's own affair: here the
 //! text that a person wrote is looked for in it, and where none is found the JSON itself is shown.
+//!
+//! An undo action has one kind of error, `PermanentFailure`, with a `source_error` too.
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 /// Most characters of an error that are kept.
@@ -24,6 +28,38 @@ pub fn in_words(data: &str) -> String {
     }
 }
 
+/// Whether the data of an event `failed` is what an engine can read.
+///
+/// # Errors
+///
+/// Why it is not.
+pub fn check_action_error(data: &str) -> Result<(), String> {
+    #[derive(Deserialize)]
+    #[expect(dead_code, reason = "only whether it can be read counts")]
+    enum ActionError {
+        ActionFailed { source_error: IgnoredAny },
+        DeserializeFailed { message: String },
+        InjectedError,
+        SerializeFailed { message: String },
+        SubsagaCreateFailed { message: String },
+    }
+    serde_json::from_str::<ActionError>(data).map(drop).map_err(|error| error.to_string())
+}
+
+/// Whether the data of an event `undo_failed`, if there is any, is what an engine can read.
+///
+/// # Errors
+///
+/// Why it is not.
+pub fn check_undo_error(data: &str) -> Result<(), String> {
+    #[derive(Deserialize)]
+    #[expect(dead_code, reason = "only whether it can be read counts")]
+    enum UndoError {
+        PermanentFailure { source_error: IgnoredAny },
+    }
+    serde_json::from_str::<UndoError>(data).map(drop).map_err(|error| error.to_string())
+}
+
 fn describe(error: &Value) -> String {
     let Some((kind, inner)) = single_entry(error) else {
         return match error {
@@ -32,7 +68,7 @@ fn describe(error: &Value) -> String {
         };
     };
     match kind {
-        "ActionFailed" => text_within(inner.get("source_error").unwrap_or(inner)),
+        "ActionFailed" | "PermanentFailure" => text_within(inner.get("source_error").unwrap_or(inner)),
         "DeserializeFailed" | "SerializeFailed" | "SubsagaCreateFailed" => {
             let what = match kind {
                 "DeserializeFailed" => "cannot read what is stored",
@@ -117,6 +153,10 @@ mod tests {
             (
                 r#"{"ActionFailed":{"source_error":{"ObjectAlreadyExists":{"type_name":"project","object_name":"aa"}}}}"#,
                 "ObjectAlreadyExists: object_name aa, type_name project",
+            ),
+            (
+                r#"{"PermanentFailure":{"source_error":{"message":"undo action attempt 1: row is gone"}}}"#,
+                "undo action attempt 1: row is gone",
             ),
             (r#"{"DeserializeFailed":{"message":"line 1"}}"#, "cannot read what is stored: line 1"),
             (r#"{"SubsagaCreateFailed":{"message":"cycle"}}"#, "cannot make the subsaga: cycle"),

@@ -13,8 +13,11 @@ mod lab;
 mod list;
 mod load;
 mod planning;
+mod postgres;
 mod recovery;
 mod sagas;
+#[path = "../support/postgres.rs"]
+mod scratch;
 mod table;
 
 use table::Table;
@@ -29,6 +32,7 @@ const PARTS: &[Part] = &[
     ("disk", disk::run),
     ("sagas", sagas::run),
     ("recovery", recovery::run),
+    ("postgres", postgres::run),
     ("planning", planning::run),
     ("list", list::run),
     ("cli", cli::run),

@@ -35,7 +35,7 @@ const UNFINISHED: usize = 10_000;
 /// Writes that a saga hands over between its creation and its end, less a few: each is cut at a number below.
 const WRITES: u64 = 60;
 
-/// Lets each saga hand over a number of writes of its own and then waits for ever: what a crash leaves, many times over.
+/// Lets each saga hand over its creation and a number of writes more and then waits for ever: what a crash leaves, many times over.
 #[derive(Debug)]
 struct CutStore {
     inner: SharedStore,
@@ -48,7 +48,8 @@ impl CutStore {
         let Some(lane) = lane else { return true };
         let mut left = self.left.lock().expect("no panic while it is held");
         // Spread over all points of a saga by the id's own random bits.
-        let left = left.entry(lane).or_insert_with(|| (lane.as_uuid().as_u128() % u128::from(WRITES)) as u64);
+        let at_most = || 1 + (lane.as_uuid().as_u128() % u128::from(WRITES)) as u64;
+        let left = left.entry(lane).or_insert_with(at_most);
         if *left == 0 {
             self.cut.fetch_add(1, Ordering::Relaxed);
             return false;

@@ -29,11 +29,22 @@ fn every_command_of_the_readme_works() {
             | ["tests/run"]
             | ["sagactl", "coordinator", "run", "--data-dir", "/tmp/saga-data"]
             | ["sagactl", "status", "--watch"] => {}
+            [
+                "sagactl",
+                "coordinator",
+                "run",
+                "--data-dir",
+                _,
+                "--db-url",
+                "postgresql://sagactl@db/sagas",
+                ..,
+            ] => {}
             ["sagactl", arguments @ ..] => {
-                // The default ports may be taken on the machine that tests.
+                // The default ports may be taken on the machine that tests, and nothing is called `db` there.
                 let place = |word: &&str| match *word {
                     "http://127.0.0.1:12221" => internal.clone(),
                     "http://127.0.0.1:12220" => external.clone(),
+                    "postgresql://sagactl@db/sagas" => coordinator.ready.db_url.clone(),
                     other => other.to_owned(),
                 };
                 let arguments: Vec<String> = arguments.iter().map(place).collect();

@@ -4,10 +4,8 @@ use crate::cli::config::{DbUrl, Source, Verbosity};
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Kind};
 use crate::cli::fatal::end_process;
-use crate::coordinator::drilled::DrilledKinds;
 use crate::coordinator::identity::{IdentityError, write_whole};
-use crate::coordinator::sagas::SagaRegistry;
-use crate::coordinator::server::{Config, Coordinator, DATABASE_FILE, Database, StartError};
+use crate::coordinator::server::{Config, Coordinator, DATABASE_FILE, Database, SagaSet, StartError};
 use crate::store::error::StoreError;
 use crate::store::postgres::{self, OnSessionLoss};
 use crate::wire::ids::SecId;
@@ -16,7 +14,6 @@ use slog::Drain;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The reference coordinator
@@ -96,13 +93,13 @@ fn parse_period(text: &str) -> Result<Duration, String> {
 }
 
 /// Runs one of the commands.
-pub fn run(ctx: &mut Context<'_>, args: CoordinatorArgs) -> CommandResult {
+pub fn run(ctx: &mut Context<'_>, args: CoordinatorArgs, sagas: fn() -> SagaSet) -> CommandResult {
     match args.command {
-        CoordinatorCommand::Run(args) => run_coordinator(ctx, *args),
+        CoordinatorCommand::Run(args) => run_coordinator(ctx, *args, sagas()),
     }
 }
 
-fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs) -> CommandResult {
+fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs, sagas: SagaSet) -> CommandResult {
     for (flag, address) in [("--internal", args.internal), ("--external", args.external)] {
         if !address.ip().is_loopback() {
             return Err(Failure::unusable(format!("{flag} {address} is not a loopback address"))
@@ -123,10 +120,8 @@ fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs) -> CommandResult {
         recovery_period: args.recovery_period,
         abandon_unrecoverable: args.abandon_unrecoverable,
         always_strict: args.strict,
-        registry: SagaRegistry::reference(),
+        sagas,
         allow_faults: args.allow_faults,
-        drilled: DrilledKinds::reference(),
-        services: Arc::new(()),
         on_fatal: end_process("coordinator stops"),
         log,
     })

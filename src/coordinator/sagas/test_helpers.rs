@@ -2,14 +2,17 @@
 
 use super::{Creates, Durability, Engine, SagaContext, SagaKind, SagaRegistry, demo};
 use super::{project_create, vpc_create, vpc_router_create};
+use crate::scratch_postgres::Server;
 use crate::store::domain::schema::TABLES;
+use crate::store::postgres::{self, PostgresStore};
 use crate::store::sql::{Row, Statement};
-use crate::store::sqlite::{OpenOptions, SqliteStore};
-use crate::store::{SharedStore, Until, Write};
+use crate::store::sqlite::{self, SqliteStore};
+use crate::store::{FatalHandler, SharedStore, Until, Write};
 use crate::wire::external::{Project, Router, Vpc};
-use crate::wire::ids::SagaId;
+use crate::wire::ids::{SagaId, SecId};
 use crate::wire::time::Time;
 use newtype_uuid::GenericUuid;
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -24,7 +27,14 @@ pub(crate) type Contents = BTreeMap<&'static str, Vec<Row>>;
 pub(crate) struct TestBed {
     pub(crate) store: SharedStore,
     durability: Durability,
-    _dir: tempfile::TempDir,
+    _keep: Box<dyn Any>,
+}
+
+/// What sagas run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Sqlite,
+    Postgres,
 }
 
 /// What is done to a saga while it runs.
@@ -48,12 +58,29 @@ pub(crate) fn numbered_saga(number: u128) -> SagaId {
 
 impl TestBed {
     pub(crate) fn new(durability: Durability) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let on_fatal =
-            Arc::new(|why: &str| -> std::convert::Infallible { panic!("the store gave up: {why}") });
-        let store = SqliteStore::open(&dir.path().join("test.db"), OpenOptions::new(on_fatal))
-            .expect("a new database");
-        Self { store: Arc::new(store), durability, _dir: dir }
+        Self::on(Backend::Sqlite, durability)
+    }
+
+    fn on(backend: Backend, durability: Durability) -> Self {
+        let on_fatal: FatalHandler = Arc::new(|why| panic!("the store gave up: {why}"));
+        match backend {
+            Backend::Sqlite => {
+                let dir = tempfile::tempdir().expect("a temporary directory");
+                let store =
+                    SqliteStore::open(&dir.path().join("test.db"), sqlite::OpenOptions::new(on_fatal));
+                Self { store: Arc::new(store.expect("a new database")), durability, _keep: Box::new(dir) }
+            }
+            Backend::Postgres => {
+                let database = Server::shared().database();
+                let options = postgres::OpenOptions::new(SecId::random(), on_fatal);
+                let store = PostgresStore::open(&database.url(), options);
+                Self {
+                    store: Arc::new(store.expect("a new database")),
+                    durability,
+                    _keep: Box::new(database),
+                }
+            }
+        }
     }
 
     /// Every row there is, once everything that was handed over is durable.
@@ -71,8 +98,7 @@ impl TestBed {
 
     /// Waits until all writes so far are durable.
     pub(crate) async fn settle(&self) {
-        let nothing = Statement::new("DELETE FROM project WHERE id = ''", Vec::new());
-        self.store.write(Write::one(nothing), Until::Durable).await.expect("the store takes writes");
+        self.store.write(Write::all(Vec::new()), Until::Durable).await.expect("the store takes writes");
     }
 
     /// Runs a saga with an error injected into `fail`, if given, and asserts that none of its unwaited writes was refused.
@@ -181,7 +207,7 @@ pub(crate) fn count(contents: &Contents, table: &str) -> usize {
     contents.get(table).expect("a table of the external API's objects").len()
 }
 
-/// Checks what has to hold for every saga, whether its writes are waited for or not:
+/// Checks what has to hold for every saga, on each backend, whether its writes are waited for or not:
 ///
 /// - it succeeds, with the same rows when every action runs twice;
 /// - when any one of its nodes fails, everything is as before, also when every action and undo action runs twice.
@@ -191,23 +217,33 @@ pub(crate) fn count(contents: &Contents, table: &str) -> usize {
 pub(crate) async fn check_saga<K: SagaKind>(
     prepare: impl AsyncFn(&TestBed) -> K::Params,
 ) -> (Contents, Contents) {
-    let strict = check_with::<K>(Durability::Strict, &prepare).await;
-    let unwaited = check_with::<K>(K::DURABILITY, &prepare).await;
+    use Repeat::{EachNode, Never};
+    let strict = check_with::<K>(Backend::Sqlite, Durability::Strict, &[Never, EachNode], &prepare).await;
+    let unwaited = check_with::<K>(Backend::Sqlite, K::DURABILITY, &[Never, EachNode], &prepare).await;
     assert_eq!(strict, unwaited, "the same rows, whether writes are waited for or not");
+    let elsewhere = check_with::<K>(Backend::Postgres, K::DURABILITY, &[EachNode], &prepare).await;
+    assert_eq!((counts(&elsewhere.0), counts(&elsewhere.1)), (counts(&strict.0), counts(&strict.1)));
     strict
 }
 
+/// Rows per table: backends keep the same things in values of different types.
+fn counts(contents: &Contents) -> BTreeMap<&'static str, usize> {
+    contents.iter().map(|(table, rows)| (*table, rows.len())).collect()
+}
+
 async fn check_with<K: SagaKind>(
+    backend: Backend,
     durability: Durability,
+    repeats: &[Repeat],
     prepare: &impl AsyncFn(&TestBed) -> K::Params,
 ) -> (Contents, Contents) {
     let saga = numbered_saga(1_000_000);
-    let bed = TestBed::new(durability);
+    let bed = TestBed::on(backend, durability);
     let params = prepare(&bed).await;
     let before = bed.contents().await;
     let dag = K::dag(&params).expect("parameters of which a DAG can be made");
     for node in dag.get_nodes() {
-        for repeat in [Repeat::Never, Repeat::EachNode] {
+        for &repeat in repeats {
             let name = node.name().as_ref();
             let result = bed.run::<K>(saga, &params, Some(name), repeat).await;
             let failed = result.kind.expect_err("an error was injected");
@@ -220,7 +256,7 @@ async fn check_with<K: SagaKind>(
     bed.run::<K>(saga, &params, None, Repeat::Never).await.kind.expect("the saga succeeds");
     let after = bed.contents().await;
 
-    let repeated = TestBed::new(durability);
+    let repeated = TestBed::on(backend, durability);
     let params = prepare(&repeated).await;
     let result = repeated.run::<K>(saga, &params, None, Repeat::EachNode).await;
     result.kind.expect("the saga succeeds with every action run twice");

@@ -5,9 +5,10 @@
 
 use super::CrashPointsError;
 use super::ending::Ending;
+use crate::client::Client;
 use crate::client::base_url::BaseUrl;
-use crate::client::{Client, ClientError};
 use crate::drill::harness::{CoordinatorProcess, CoordinatorSpec, Ended, HarnessError};
+use crate::drill::lab::ClientFor;
 use crate::store::sagas::load_log;
 use crate::store::sqlite::{SqliteStore, contents};
 use crate::wire::fault::{DrilledKind, DrilledSaga, FaultRule, FaultRules, PreparedSaga};
@@ -22,9 +23,6 @@ pub const RUN_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Time between two looks at a saga.
 const POLL: Duration = Duration::from_millis(1);
-
-/// Makes a client for an internal API.
-pub type ClientFor<'a> = &'a (dyn Fn(BaseUrl) -> Result<Client, ClientError> + Sync);
 
 /// A kind of saga with everything that a run of it starts from.
 pub(super) struct Template {

@@ -15,11 +15,12 @@ pub mod ending;
 pub mod points;
 
 use super::harness::{CoordinatorSpec, HarnessError, Scratch};
+use super::lab::ClientFor;
 use crate::client::ClientError;
 use crate::client::error::CallError;
 use crate::store::error::StoreError;
 use crate::wire::fault::{DrilledKind, DrilledNode};
-pub use bench::{ClientFor, RUN_DEADLINE};
+pub use bench::RUN_DEADLINE;
 use bench::{RunEnd, Template, list_kinds};
 use ending::{Ending, Outcome, RowsDiffer, Volatile, differences};
 use futures::{StreamExt, TryStreamExt};

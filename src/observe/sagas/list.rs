@@ -44,13 +44,16 @@ pub enum Detail {
     Full,
 }
 
+/// A saga by when it was created, the newest least.
+type Ranked = Reverse<(Option<Time>, SagaId)>;
+
 /// A listing on its way.
 pub struct Listing {
     walk: Walk,
     left: Option<u64>,
     /// Where sagas do not come newest first by themselves: the newest of what was met so far, the oldest on top, to be
     /// thrown out for a newer one.
-    met: Option<BinaryHeap<Reverse<(Option<Time>, SagaId)>>>,
+    met: Option<BinaryHeap<Ranked>>,
     /// The same, all of the way gone, the oldest first, to be taken from the end.
     sorted: Option<Vec<SagaId>>,
     is_cut: bool,

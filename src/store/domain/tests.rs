@@ -1,27 +1,61 @@
 //! The rules that the tables hold, whoever writes to them, and what repeated inserts do.
 
 use super::blocks::{Ipv4Block, VpcPrefix};
-use super::schema::{SQLITE, TABLES};
+use super::schema::{POSTGRES, SQLITE, TABLES};
 use super::subnets::{NewSubnet, SubnetRole};
 use super::{PageRequest, firewall, parts, projects, routers, routes, subnets, vpcs};
+use crate::scratch_postgres::Server;
 use crate::store::error::{Rule, StoreError};
+use crate::store::postgres::{self, PostgresStore};
 use crate::store::sql::{Row, Statement};
-use crate::store::sqlite::{OpenOptions, SqliteStore};
-use crate::store::{Store, Until, Write};
+use crate::store::sqlite::{self, SqliteStore};
+use crate::store::{FatalHandler, SharedStore, Until, Write};
 use crate::wire::external::{
     FirewallAction, FirewallDirection, FirewallFilter, FirewallRule, FirewallRuleUpdate, FirewallStatus,
     Project, Route, RouteEnd, RouteKind, Router, RouterKind, Vpc,
 };
-use crate::wire::ids::{FirewallRuleId, ProjectId, RouteId, RouterId, SagaId, SubnetId, VpcId};
+use crate::wire::ids::{FirewallRuleId, ProjectId, RouteId, RouterId, SagaId, SecId, SubnetId, VpcId};
 use crate::wire::name::Name;
 use crate::wire::time::Time;
+use std::any::Any;
 use std::sync::Arc;
 use uuid::Uuid;
 
 struct TestStore {
-    store: SqliteStore,
-    _dir: tempfile::TempDir,
+    store: SharedStore,
+    _keep: Box<dyn Any>,
 }
+
+/// What the rules are the same on.
+#[derive(Clone, Copy, Debug)]
+enum Backend {
+    Sqlite,
+    Postgres,
+}
+/// Runs each test on each backend.
+macro_rules! on_each_backend {
+    ($($test:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::Backend::Sqlite).await;
+            })*
+        }
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::Backend::Postgres).await;
+            })*
+        }
+    };
+}
+
+on_each_backend!(
+    raw_writes_are_held_to_the_rules,
+    subnets_cannot_be_moved_over_one_another,
+    a_repeated_insert_counts_its_row_even_when_the_parent_is_going,
+    lists_go_by_key_a_page_at_a_time_and_leave_out_what_is_going,
+);
 
 fn moment() -> Time {
     Time::from_timestamp(1_700_000_000, 0).expect("a time in range")
@@ -72,18 +106,27 @@ fn saga(number: u128) -> SagaId {
 }
 
 impl TestStore {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let on_fatal =
-            Arc::new(|why: &str| -> std::convert::Infallible { panic!("the store gave up: {why}") });
-        let store = SqliteStore::open(&dir.path().join("test.db"), OpenOptions::new(on_fatal))
-            .expect("a new database");
-        Self { store, _dir: dir }
+    fn new(backend: Backend) -> Self {
+        let on_fatal: FatalHandler = Arc::new(|why| panic!("the store gave up: {why}"));
+        match backend {
+            Backend::Sqlite => {
+                let dir = tempfile::tempdir().expect("a temporary directory");
+                let store =
+                    SqliteStore::open(&dir.path().join("test.db"), sqlite::OpenOptions::new(on_fatal));
+                Self { store: Arc::new(store.expect("a new database")), _keep: Box::new(dir) }
+            }
+            Backend::Postgres => {
+                let database = Server::shared().database();
+                let options = postgres::OpenOptions::new(SecId::random(), on_fatal);
+                let store = PostgresStore::open(&database.url(), options);
+                Self { store: Arc::new(store.expect("a new database")), _keep: Box::new(database) }
+            }
+        }
     }
 
     /// With a project, a VPC, a router, a subnet, a route to it and a firewall rule.
-    async fn with_a_project() -> Self {
-        let this = Self::new();
+    async fn with_a_project(backend: Backend) -> Self {
+        let this = Self::new(backend);
         let (vpc, rule_set) = (vpc(), Uuid::from_u128(7));
         let subnet = NewSubnet {
             id: SubnetId::from_uuid(Uuid::from_u128(4)),
@@ -152,7 +195,9 @@ impl TestStore {
         let mut contents = Vec::new();
         for table in TABLES {
             let sql: &'static str = Box::leak(format!("SELECT * FROM {table}").into_boxed_str());
-            contents.push(self.store.read(Statement::new(sql, Vec::new())).await.expect("a table"));
+            let mut rows = self.store.read(Statement::new(sql, Vec::new())).await.expect("a table");
+            rows.sort_by_key(|row| format!("{row:?}"));
+            contents.push(rows);
         }
         contents
     }
@@ -160,36 +205,38 @@ impl TestStore {
 
 #[test]
 fn no_table_is_forgotten() {
-    let made: Vec<&str> =
-        SQLITE.lines().filter_map(|line| line.strip_prefix("CREATE TABLE ")?.strip_suffix(" (")).collect();
-    let mut listed = TABLES.to_vec();
-    listed.sort_unstable();
-    let mut sorted = made.clone();
-    sorted.sort_unstable();
-    assert_eq!(sorted, listed);
+    for schema in [SQLITE, POSTGRES] {
+        let mut made: Vec<&str> = schema
+            .lines()
+            .filter_map(|line| line.strip_prefix("CREATE TABLE ")?.strip_suffix(" ("))
+            .collect();
+        made.sort_unstable();
+        let mut listed = TABLES.to_vec();
+        listed.sort_unstable();
+        assert_eq!(made, listed);
+    }
 }
 
-#[tokio::test]
-async fn raw_writes_are_held_to_the_rules() {
-    let bed = TestStore::with_a_project().await;
+async fn raw_writes_are_held_to_the_rules(backend: Backend) {
+    let bed = TestStore::with_a_project(backend).await;
     let cases = [
         (
-            "INSERT INTO project SELECT 'other', name, description, time_created, time_modified, NULL FROM project",
+            "INSERT INTO project SELECT '00000000-0000-0000-0000-0000000000ff', name, description, time_created, time_modified, NULL FROM project",
             Rule::Unique,
         ),
-        ("UPDATE project SET description = printf('%.*c', 513, 'x')", Rule::Check),
+        ("UPDATE project SET name = ''", Rule::Check),
         ("DELETE FROM project", Rule::ForeignKey),
         ("DELETE FROM vpc", Rule::ForeignKey),
         ("DELETE FROM vpc_subnet", Rule::ForeignKey),
-        ("UPDATE vpc SET project_id = 'nowhere'", Rule::ForeignKey),
+        ("UPDATE vpc SET project_id = '00000000-0000-0000-0000-0000000000ff'", Rule::ForeignKey),
         (
-            "INSERT INTO vpc_subnet SELECT 'other', vpc_id, project_id, 'other', description, ipv4_block, \
+            "INSERT INTO vpc_subnet SELECT '00000000-0000-0000-0000-0000000000ff', vpc_id, project_id, 'other', description, ipv4_block, \
              ipv4_first + 8, ipv4_last + 8, ipv6_block, ipv6_index + 1, 0, time_created, time_modified, NULL \
              FROM vpc_subnet",
             Rule::Trigger,
         ),
         (
-            "INSERT INTO vpc_subnet SELECT 'other', vpc_id, project_id, 'other', description, ipv4_block, \
+            "INSERT INTO vpc_subnet SELECT '00000000-0000-0000-0000-0000000000ff', vpc_id, project_id, 'other', description, ipv4_block, \
              ipv4_first + 65536, ipv4_last + 65536, ipv6_block, ipv6_index, 0, time_created, time_modified, NULL \
              FROM vpc_subnet",
             Rule::Trigger,
@@ -204,23 +251,25 @@ async fn raw_writes_are_held_to_the_rules() {
     assert_eq!(bed.contents().await, before);
 }
 
-#[tokio::test]
-async fn subnets_cannot_be_moved_over_one_another() {
-    let bed = TestStore::with_a_project().await;
+async fn subnets_cannot_be_moved_over_one_another(backend: Backend) {
+    let bed = TestStore::with_a_project(backend).await;
     let apart = Statement::new(
-        "INSERT INTO vpc_subnet SELECT 'other', vpc_id, project_id, 'other', description, '10.0.0.0/26', \
+        "INSERT INTO vpc_subnet SELECT '00000000-0000-0000-0000-0000000000ff', vpc_id, project_id, 'other', description, '10.0.0.0/26', \
          167772160, 167772223, ipv6_block, 7, 0, time_created, time_modified, NULL FROM vpc_subnet",
         Vec::new(),
     );
     assert_eq!(bed.write(apart).await.expect("it fits"), 1);
-    let onto = "UPDATE vpc_subnet SET ipv4_first = 2887647232, ipv4_last = 2887647487 WHERE id = 'other'";
+    let onto = "UPDATE vpc_subnet SET ipv4_first = 2887647232, ipv4_last = 2887647487 WHERE id = '00000000-0000-0000-0000-0000000000ff'";
     assert_eq!(bed.refusal(onto).await, Rule::Trigger);
-    assert_eq!(bed.refusal("UPDATE vpc_subnet SET ipv6_index = 0 WHERE id = 'other'").await, Rule::Trigger);
+    assert_eq!(
+        bed.refusal("UPDATE vpc_subnet SET ipv6_index = 0 WHERE id = '00000000-0000-0000-0000-0000000000ff'")
+            .await,
+        Rule::Trigger
+    );
 }
 
-#[tokio::test]
-async fn a_repeated_insert_counts_its_row_even_when_the_parent_is_going() {
-    let bed = TestStore::with_a_project().await;
+async fn a_repeated_insert_counts_its_row_even_when_the_parent_is_going(backend: Backend) {
+    let bed = TestStore::with_a_project(backend).await;
     let vpc = vpc().id;
     let north = router(10, "north");
     assert_eq!(bed.write(routers::insert(&north)).await.expect("a new row"), 1);
@@ -240,14 +289,13 @@ async fn a_repeated_insert_counts_its_row_even_when_the_parent_is_going() {
     bed.write(vpcs::mark(vpc, saga(20))).await.expect("the same mark");
 }
 
-#[tokio::test]
-async fn lists_go_by_key_a_page_at_a_time_and_leave_out_what_is_going() {
-    let bed = TestStore::new();
+async fn lists_go_by_key_a_page_at_a_time_and_leave_out_what_is_going(backend: Backend) {
+    let bed = TestStore::new(backend);
     for (number, text) in [(1, "delta"), (2, "alpha"), (3, "charlie"), (4, "bravo")] {
         bed.write(projects::insert(&project(number, text))).await.expect("a new project");
     }
     let list = async |page: PageRequest| {
-        let projects = projects::list_projects(&bed.store, &page).await.expect("a read");
+        let projects = projects::list_projects(&*bed.store, &page).await.expect("a read");
         projects.into_iter().map(|project| project.name.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(list(PageRequest::by_name(None, 3)).await, ["alpha", "bravo", "charlie"]);
@@ -260,7 +308,7 @@ async fn lists_go_by_key_a_page_at_a_time_and_leave_out_what_is_going() {
 
 #[tokio::test]
 async fn removing_a_project_scans_no_table() {
-    let bed = TestStore::with_a_project().await;
+    let bed = TestStore::with_a_project(Backend::Sqlite).await;
     for statement in parts::delete_project(project(1, "apollo").id) {
         let sql: &'static str = Box::leak(format!("EXPLAIN QUERY PLAN {}", statement.sql).into_boxed_str());
         let plan = bed.store.read(Statement::new(sql, statement.params)).await.expect("a plan");

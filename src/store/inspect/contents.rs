@@ -62,7 +62,7 @@ impl Inspector {
             .query("SELECT f0, f1, f2, f3, f4, f5, count(*) FROM (SELECT node_id")
             .sql(&flags)
             .sql(" FROM saga_node_event WHERE ")
-            .is_among("saga_id", &uuids(ids))
+            .among("saga_id", &uuids(ids))
             .sql(" GROUP BY saga_id, node_id) AS nodes GROUP BY f0, f1, f2, f3, f4, f5");
         let rows = self.ask(query).await?;
         Ok(rows
@@ -85,7 +85,7 @@ impl Inspector {
             .query("SELECT ")
             .columns(table, "", &["saga_id", "node_id", "event_type", "event_time"])
             .sql(" FROM saga_node_event WHERE ")
-            .is_among("saga_id", &uuids(ids))
+            .among("saga_id", &uuids(ids))
             .sql(" ORDER BY saga_id");
         let rows = self.ask(query).await?;
         let read = |mut row: RawRow| {
@@ -117,7 +117,7 @@ impl Inspector {
             .query("SELECT ")
             .columns(table, "", &["id", "saga_dag"])
             .sql(" FROM saga WHERE ")
-            .is_among("id", &uuids(ids))
+            .among("id", &uuids(ids))
             .sql(" AND ");
         let rows = self.ask(self.place_of(query, "saga_dag", text).sql(" > 0")).await?;
         let read = |mut row: RawRow| {
@@ -157,9 +157,9 @@ impl Inspector {
                     + 2 * MARGIN,
             )
             .sql(" AS INTEGER)) FROM saga_node_event WHERE ")
-            .is_among("saga_id", &uuids(ids))
+            .among("saga_id", &uuids(ids))
             .sql(" AND ")
-            .is_one_of("event_type", event_types)
+            .one_of("event_type", event_types)
             .sql(" AND ");
         let query = self.place_of(query, "data", text).sql(" > 0 ORDER BY saga_id, node_id, event_type");
         let rows = self.ask(query).await?;

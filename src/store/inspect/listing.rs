@@ -175,7 +175,7 @@ impl Inspector {
     pub async fn load_sagas(&self, ids: &[SagaId]) -> Result<Vec<SagaRecord>, InspectError> {
         let Some(table) = &self.describe().saga else { return Ok(Vec::new()) };
         let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
-        let query = self.rows_of(table, Key::Id).sql(" FROM saga WHERE ").is_among("id", &ids);
+        let query = self.rows_of(table, Key::Id).sql(" FROM saga WHERE ").among("id", &ids);
         let rows = self.ask(query).await?;
         Ok(placed(table, Key::Id, rows).into_iter().filter_map(|row| row.saga.ok()).collect())
     }

@@ -66,7 +66,7 @@ impl Inspector {
             .sql(", count(*), ")
             .newest(table)
             .sql(" FROM saga_node_event WHERE ")
-            .is_among("saga_id", &uuids(ids))
+            .among("saga_id", &uuids(ids))
             .sql(" GROUP BY saga_id, event_type");
         for mut row in self.ask(query).await? {
             let id = row.next().parsed::<SagaId>("a uuid");
@@ -90,7 +90,7 @@ impl Inspector {
             .query("SELECT ")
             .columns(table, "", &["event_type"])
             .sql(", count(*) FROM saga_node_event WHERE ")
-            .is_among("saga_id", &uuids(ids))
+            .among("saga_id", &uuids(ids))
             .sql(" GROUP BY event_type");
         let rows = self.ask(query).await?;
         let read = |mut row: RawRow| (row.next().as_text().unwrap_or("?").to_owned(), row.next().count());
@@ -112,7 +112,7 @@ impl Inspector {
             .sql(", ")
             .node_count()
             .sql(" FROM saga WHERE ")
-            .is_among("id", &uuids(ids));
+            .among("id", &uuids(ids));
         let rows = self.ask(query).await?;
         let count = |mut row: RawRow| {
             let id = row.next().parsed::<SagaId>("a uuid").value().copied()?;
@@ -132,7 +132,7 @@ impl Inspector {
             .query("SELECT ")
             .columns(table, "", &["id", "saga_dag"])
             .sql(" FROM saga WHERE ")
-            .is_among("id", &uuids(ids));
+            .among("id", &uuids(ids));
         let rows = self.ask(query).await?;
         let read = |mut row: RawRow| {
             let id = row.next().parsed::<SagaId>("a uuid").value().copied()?;
@@ -149,7 +149,7 @@ impl Inspector {
     pub async fn load_failures(&self, ids: &[SagaId]) -> Result<HashMap<SagaId, Vec<Failure>>, InspectError> {
         let mut found: HashMap<SagaId, Vec<Failure>> = HashMap::new();
         let (Some(table), false) = (&self.describe().event, ids.is_empty()) else { return Ok(found) };
-        let query = self.failures(table).sql(" AND ").is_among("saga_id", &uuids(ids));
+        let query = self.failures(table).sql(" AND ").among("saga_id", &uuids(ids));
         for row in self.ask(query).await? {
             if let Some(failure) = failure(table, row) {
                 found.entry(failure.saga_id).or_default().push(failure);

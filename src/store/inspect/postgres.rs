@@ -169,7 +169,7 @@ impl Server {
              WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'v', 'm', 'p', 'f') \
              AND a.attnum > 0 AND NOT a.attisdropped AND ",
         )
-        .is_one_of("c.relname::TEXT", &TABLES);
+        .one_of("c.relname::TEXT", &TABLES);
         for mut row in self.ask(columns).await? {
             if let (Cell::Text(table), Cell::Text(column)) = (row.next(), row.next()) {
                 tables.entry(table).or_default().columns.insert(column);
@@ -179,7 +179,7 @@ impl Server {
             engine,
             "SELECT tablename::TEXT, indexdef::TEXT FROM pg_catalog.pg_indexes WHERE schemaname = current_schema() AND ",
         )
-        .is_one_of("tablename::TEXT", &TABLES)
+        .one_of("tablename::TEXT", &TABLES)
         .sql(" ORDER BY indexname");
         for mut row in self.ask(indexes).await? {
             if let (Cell::Text(table), Cell::Text(definition)) = (row.next(), row.next())

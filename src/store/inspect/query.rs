@@ -129,7 +129,7 @@ impl Query {
     }
 
     /// Adds the condition that a uuid column is one of these.
-    pub(super) fn is_among(self, column: &str, ids: &[Uuid]) -> Self {
+    pub(super) fn among(self, column: &str, ids: &[Uuid]) -> Self {
         match self.engine {
             Engine::Sqlite => {
                 let list = serde_json::to_string(ids).expect("ids are plain strings");
@@ -149,7 +149,7 @@ impl Query {
     }
 
     /// Adds the condition that a text column is one of these.
-    pub(super) fn is_one_of(mut self, column: &str, texts: &[&str]) -> Self {
+    pub(super) fn one_of(mut self, column: &str, texts: &[&str]) -> Self {
         self = self.sql(column).sql(" IN (");
         for (index, text) in texts.iter().enumerate() {
             self = self.sql(if index > 0 { ", " } else { "" }).text(*text);
@@ -191,7 +191,7 @@ mod tests {
             .sql(" FROM saga WHERE id > ")
             .uuid(Uuid::nil())
             .sql(" AND ")
-            .is_one_of("name", &["a", "b"])
+            .one_of("name", &["a", "b"])
             .sql(" LIMIT ")
             .int(7)
     }

@@ -29,6 +29,7 @@ pub(super) const ROW_COLUMNS: [&str; 10] = [
 
 /// What a database says of a SEC.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one at a time is looked up")]
 pub enum SecLookup {
     /// It has no table of SECs.
     NoTable,

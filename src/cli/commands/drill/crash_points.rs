@@ -7,7 +7,6 @@ use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
 use crate::drill::crash_points::{self, CrashPointsError, Mode, Options, PointVerdict, Progress};
 use crate::drill::harness::HarnessError;
 use crate::render;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
@@ -62,7 +61,7 @@ pub(super) async fn run(ctx: &mut Context<'_>, args: CrashPointsArgs) -> Command
         },
         keep: args.keep,
     };
-    let bar = bar(ctx);
+    let bar = super::bar(ctx, "crash points");
     let tell = |progress: Progress| {
         let Progress { done, total, failed } = progress;
         bar.set_length(total as u64);
@@ -82,19 +81,6 @@ pub(super) async fn run(ctx: &mut Context<'_>, args: CrashPointsArgs) -> Command
         _ => ctx.write_json(mode, &report)?,
     }
     Ok(Outcome::good_if(report.verdict == PointVerdict::Ok))
-}
-
-fn bar(ctx: &mut Context<'_>) -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    bar.set_draw_target(match ctx.console().stderr_is_terminal() {
-        true => ProgressDrawTarget::stderr(),
-        false => ProgressDrawTarget::hidden(),
-    });
-    bar.set_style(
-        ProgressStyle::with_template("crash points: {pos} of {len} [{bar:30}] {elapsed} {msg}")
-            .expect("a template with known keys"),
-    );
-    bar
 }
 
 impl From<CrashPointsError> for Failure {

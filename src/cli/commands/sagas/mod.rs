@@ -4,6 +4,7 @@ mod count;
 mod filters;
 mod find;
 mod list;
+mod show;
 mod slow;
 
 use crate::cli::context::Context;
@@ -12,7 +13,7 @@ use crate::observe::sagas::SagasError;
 use crate::observe::sagas::filter::Glob;
 use crate::store::inspect::Inspector;
 
-/// Look at sagas in the database: list, count, find, time them
+/// Look at sagas in the database: list, show, count, find, time them
 #[derive(Debug, clap::Args)]
 pub struct SagasArgs {
     #[command(subcommand)]
@@ -22,6 +23,7 @@ pub struct SagasArgs {
 #[derive(Debug, clap::Subcommand)]
 enum SagasCommand {
     List(list::ListArgs),
+    Show(show::ShowArgs),
     Count(count::CountArgs),
     Find(find::FindArgs),
     Slow(slow::SlowArgs),
@@ -31,6 +33,7 @@ enum SagasCommand {
 pub async fn run(ctx: &mut Context<'_>, args: SagasArgs) -> CommandResult {
     match args.command {
         SagasCommand::List(args) => list::run(ctx, args).await,
+        SagasCommand::Show(args) => show::run(ctx, args).await,
         SagasCommand::Count(args) => count::run(ctx, args).await,
         SagasCommand::Find(args) => find::run(ctx, args).await,
         SagasCommand::Slow(args) => slow::run(ctx, args).await,
