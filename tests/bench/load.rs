@@ -85,12 +85,14 @@ pub(crate) fn run(table: &mut Table) {
         wrk.map(|wrk| (wrk.cpu_us_per_request, "wrk")),
         Budget::AtMost(1.3),
     );
-    let (longer, _) = self::blast(&url, SECONDS * 4, &[]);
+    // Both long enough for everything that is bounded to have reached its bound.
+    let (long, _) = self::blast(&url, SECONDS * 2, &[]);
+    let (longer, _) = self::blast(&url, SECONDS * 8, &[]);
     table.add(
         "blast, memory of a run four times as long",
         longer.peak_mib,
         "MiB",
-        Some((blast.peak_mib, "the short run")),
+        Some((long.peak_mib, "the shorter run")),
         Budget::AtMost(1.1),
     );
     keeps_its_rate(table, &url, blast.per_second);
