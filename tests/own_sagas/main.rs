@@ -68,9 +68,13 @@ fn a_wrong_saga_is_found_with_node_moment_and_effect() {
         })
     };
     assert!(found("subnet", "forward", "and as succeeded without the crash"), "{failed:#?}");
-    assert!(found("vpc", "undo", "ends as stuck"), "{failed:#?}");
-    let effect =
-        failed.iter().any(|point| point["node"] == "subnet" && point["rows"][0]["table"] == "wrong_subnet");
+    assert!(found("vpc", "undo", "the VPC is not there"), "{failed:#?}");
+    // What the replay leads to: the VPC is taken back, and the subnet stays behind.
+    let effect = failed.iter().any(|point| {
+        point["node"] == "subnet"
+            && point["rows"][0]["table"] == "wrong_vpc"
+            && point["rows"][0]["missing"].as_array().map(Vec::len) == Some(1)
+    });
     assert!(effect, "{failed:#?}");
 }
 

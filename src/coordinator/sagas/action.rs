@@ -168,7 +168,7 @@ async fn apply(
     statements: Vec<Statement>,
     refusal: Option<Explain>,
     awaited: bool,
-) -> Result<(), ActionError> {
+) -> Result<(), ActionFailure> {
     if statements.is_empty() {
         return Ok(());
     }
@@ -184,15 +184,15 @@ async fn apply(
     match context.store.write(write, until).await {
         Ok(_) => Ok(()),
         Err(StoreError::Refused(why)) => Err(match refusal {
-            Some(explain) => explain(&why).into(),
-            None => ActionFailure::internal(format!("the database refused: {why}")).into(),
+            Some(explain) => explain(&why),
+            None => ActionFailure::internal(format!("the database refused: {why}")),
         }),
         Err(StoreError::Derailed(why)) => {
             // Nothing that this run of the saga still does counts; failing is the quickest way to its end.
             context.derail(&why);
-            Err(ActionFailure::internal(format!("an earlier write was refused: {why}")).into())
+            Err(ActionFailure::internal(format!("an earlier write was refused: {why}")))
         }
-        Err(other) => Err(ActionFailure::internal(other.to_string()).into()),
+        Err(other) => Err(ActionFailure::internal(other.to_string())),
     }
 }
 
