@@ -1,5 +1,6 @@
 //! The program: everything is in the library, see `cli`.
 
+use sagactl::coordinator::server::SagaSet;
 use std::process::ExitCode;
 
 // Both halves of the program allocate much and small: sagas and their logs in a coordinator, answers in the tool.
@@ -7,8 +8,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let mut console = sagactl::cli::console::Console::of_process();
-    let result = sagactl::cli::parse(std::env::args_os())
-        .and_then(|cli| sagactl::cli::run(cli, &mut console, &|name| std::env::var_os(name)));
-    console.finish(result)
+    sagactl::cli::main_with(SagaSet::reference)
 }

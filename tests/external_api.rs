@@ -1,8 +1,7 @@
 //! The external API over HTTP, on a coordinator of its own per test.
 
 use reqwest::{Method, StatusCode};
-use sagactl::coordinator::sagas::SagaRegistry;
-use sagactl::coordinator::server::{Config, Coordinator, DATABASE_FILE, Database};
+use sagactl::coordinator::server::{Config, Coordinator, DATABASE_FILE, Database, SagaSet};
 use sagactl::store::domain::schema::TABLES;
 use sagactl::store::sql::Statement;
 use serde_json::{Value, json};
@@ -43,9 +42,9 @@ impl Api {
             sec_id: None,
             recovery_period: Duration::from_secs(600),
             abandon_unrecoverable: false,
+            allow_faults: false,
             always_strict: false,
-            registry: SagaRegistry::reference(),
-            services: Arc::new(()),
+            sagas: SagaSet::reference(),
             on_fatal: Arc::new(|why| panic!("the coordinator gave up: {why}")),
             log: slog::Logger::root(slog::Discard, slog::o!()),
         })

@@ -1,24 +1,20 @@
-//! The books of a run: what became of each request, in a byte each, and totals that always add up.
+//! What became of each request. Pure, and small: what a run remembers of a request is next to nothing.
+//!
+//! A worker has at most one request under way and numbers its requests one after the other, so what became of them is a
+//! sequence, and it is kept as such with equal neighbours put together: a run in which everything went well is one entry
+//! per worker however long it lasts, and one whose every second request fails takes a few bytes for each.
+//!
+//! The totals add up at every moment: `started = done + failed + in doubt + in flight`.
 
-use super::names::Names;
-use super::stats::{ErrorClass, Stats};
+use super::answer::Outcome;
+use super::names::RequestId;
 use crate::reconcile::Seen;
 use serde::Serialize;
-use std::time::Duration;
 
-/// What is known of one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    InFlight,
-    Done,
-    Failed,
-    InDoubt,
-}
-
-/// Totals. `started = done + failed + in doubt + in flight`, at every moment.
+/// How many requests there are of each kind. `started = done + failed + in doubt + in flight`, at every moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
-    /// Requests begun.
+    /// Launched at all.
     pub started: u64,
     /// Acknowledged.
     pub done: u64,
@@ -30,119 +26,113 @@ pub struct Totals {
     pub in_flight: u64,
 }
 
-/// A request that has begun: by whom, and which of theirs.
-#[derive(Clone, Copy, Debug)]
-pub struct Ticket {
-    worker: usize,
-    number: usize,
+impl Totals {
+    /// Over, but not done.
+    pub fn not_done(&self) -> u64 {
+        self.failed + self.in_doubt
+    }
 }
 
-/// The first thing that went wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FirstFailure {
-    /// Name of what was to be made.
-    pub name: String,
-    /// What went wrong.
-    pub error: String,
-}
-
-/// The books.
-#[derive(Debug)]
+/// What became of each request.
+#[derive(Clone, Debug)]
 pub struct Ledger {
-    names: Names,
-    workers: Vec<Vec<State>>,
+    workers: Vec<Sequence>,
     totals: Totals,
-    stats: Stats,
-    first_failure: Option<FirstFailure>,
+}
+
+/// The requests of one worker.
+#[derive(Clone, Debug, Default)]
+struct Sequence {
+    started: u32,
+    finished: u32,
+    stretches: Vec<Stretch>,
+}
+
+/// Requests one after the other of which the same became.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    seen: Seen,
+    length: u32,
 }
 
 impl Ledger {
-    /// Empty books for so many workers.
-    pub fn new(names: Names, workers: usize) -> Self {
-        Self {
-            names,
-            workers: vec![Vec::new(); workers],
-            totals: Totals::default(),
-            stats: Stats::default(),
-            first_failure: None,
-        }
+    /// A ledger for so many workers.
+    pub fn new(workers: u32) -> Self {
+        Self { workers: vec![Sequence::default(); workers as usize], totals: Totals::default() }
     }
 
-    /// A worker begins a request; tells the name it is for.
-    pub fn begin(&mut self, worker: usize) -> (Ticket, String) {
-        let states = &mut self.workers[worker];
-        let ticket = Ticket { worker, number: states.len() };
-        states.push(State::InFlight);
+    /// A worker launches its next request. Workers are counted from 0.
+    ///
+    /// # Panics
+    ///
+    /// If the worker has one under way, or has had four thousand million.
+    pub fn start(&mut self, worker: u32) -> RequestId {
+        let sequence = &mut self.workers[worker as usize];
+        assert_eq!(sequence.started, sequence.finished, "a worker has one request under way at most");
+        let number = sequence.started;
+        sequence.started = number.checked_add(1).expect("one worker makes no more than 2^32 requests");
         self.totals.started += 1;
         self.totals.in_flight += 1;
-        (ticket, self.name(ticket))
+        RequestId { worker, number }
     }
 
-    fn name(&self, ticket: Ticket) -> String {
-        self.names.name(ticket.worker, ticket.number)
-    }
-
-    fn end(&mut self, ticket: Ticket, state: State) {
-        let slot = &mut self.workers[ticket.worker][ticket.number];
-        assert!(*slot == State::InFlight, "a request ends once");
-        *slot = state;
+    /// A request is over.
+    ///
+    /// # Panics
+    ///
+    /// If it is not the one that its worker has under way.
+    pub fn finish(&mut self, request: RequestId, outcome: Outcome, seen: Seen) {
+        let sequence = &mut self.workers[request.worker as usize];
+        assert_eq!(request.number + 1, sequence.started, "only what is under way can end");
+        sequence.finish(seen);
         self.totals.in_flight -= 1;
-        match state {
-            State::Done => self.totals.done += 1,
-            State::Failed => self.totals.failed += 1,
-            State::InDoubt => self.totals.in_doubt += 1,
-            State::InFlight => unreachable!("an end is not in flight"),
+        *match outcome {
+            Outcome::Done => &mut self.totals.done,
+            Outcome::Failed => &mut self.totals.failed,
+            Outcome::InDoubt => &mut self.totals.in_doubt,
+        } += 1;
+    }
+
+    /// Puts everything that is under way in doubt, and tells what that was.
+    pub fn give_up(&mut self) -> Vec<RequestId> {
+        let under_way: Vec<_> = (0..)
+            .zip(&self.workers)
+            .filter(|(_, sequence)| sequence.finished < sequence.started)
+            .map(|(worker, sequence)| RequestId { worker, number: sequence.finished })
+            .collect();
+        for request in &under_way {
+            self.finish(*request, Outcome::InDoubt, Seen::InDoubt);
         }
+        under_way
     }
 
-    /// It was acknowledged.
-    pub fn acknowledged(&mut self, ticket: Ticket, latency: Duration) {
-        self.end(ticket, State::Done);
-        self.stats.acknowledged(latency);
-    }
-
-    /// It went wrong.
-    pub fn failed(&mut self, ticket: Ticket, class: ErrorClass, text: &str) {
-        self.end(ticket, if class.leaves_doubt() { State::InDoubt } else { State::Failed });
-        // Giving up is the blast's own doing, not something that went wrong.
-        if class != ErrorClass::GivenUp && self.first_failure.is_none() {
-            self.first_failure = Some(FirstFailure { name: self.name(ticket), error: text.to_owned() });
-        }
-        self.stats.failed(class, text);
-    }
-
-    /// Totals so far.
+    /// How many requests there are of each kind.
     pub fn totals(&self) -> Totals {
         self.totals
     }
 
-    /// Latencies and errors so far.
-    pub fn stats(&self) -> &Stats {
-        &self.stats
-    }
-
-    /// The first thing that went wrong.
-    pub fn first_failure(&self) -> Option<&FirstFailure> {
-        self.first_failure.as_ref()
-    }
-
-    /// What all names of this run begin with.
-    pub fn stem(&self) -> &str {
-        self.names.stem()
-    }
-
-    /// Every request with what was seen of it.
-    pub fn requests(&self) -> impl Iterator<Item = (String, Seen)> + '_ {
-        self.workers.iter().enumerate().flat_map(move |(worker, states)| {
-            states.iter().enumerate().map(move |(number, state)| {
-                let seen = match state {
-                    State::Done => Seen::Acknowledged,
-                    State::Failed => Seen::Failed,
-                    State::InFlight | State::InDoubt => Seen::InDoubt,
-                };
-                (self.names.name(worker, number), seen)
-            })
+    /// Every request, by worker and number. What is under way is in doubt as long as it is.
+    pub fn requests(&self) -> impl Iterator<Item = (RequestId, Seen)> {
+        (0..).zip(&self.workers).flat_map(|(worker, sequence)| {
+            let under_way = (sequence.finished < sequence.started).then_some(Seen::InDoubt);
+            let seen = sequence
+                .stretches
+                .iter()
+                .flat_map(|stretch| std::iter::repeat_n(stretch.seen, stretch.length as usize))
+                .chain(under_way);
+            (0..).zip(seen).map(move |(number, seen)| (RequestId { worker, number }, seen))
         })
+    }
+}
+
+impl Sequence {
+    fn finish(&mut self, seen: Seen) {
+        assert!(self.finished < self.started, "only what was started can end");
+        self.finished += 1;
+        match self.stretches.last_mut() {
+            Some(stretch) if stretch.seen == seen => stretch.length += 1,
+            _ => self.stretches.push(Stretch { seen, length: 1 }),
+        }
     }
 }
 
@@ -150,29 +140,70 @@ impl Ledger {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_good_run_takes_no_memory_per_request() {
+        let mut ledger = Ledger::new(2);
+        for _ in 0..10_000 {
+            let request = ledger.start(1);
+            ledger.finish(request, Outcome::Done, Seen::Acknowledged);
+        }
+        assert_eq!(ledger.workers[1].stretches.len(), 1);
+        assert_eq!(ledger.totals(), Totals { started: 10_000, done: 10_000, ..Totals::default() });
+        assert_eq!(
+            ledger.requests().last(),
+            Some((RequestId { worker: 1, number: 9_999 }, Seen::Acknowledged))
+        );
+    }
+
+    #[test]
+    fn what_is_under_way_at_the_end_is_in_doubt() {
+        let mut ledger = Ledger::new(3);
+        let first = ledger.start(0);
+        ledger.start(2);
+        ledger.finish(first, Outcome::Failed, Seen::Unsent);
+        assert_eq!(ledger.totals().in_flight, 1);
+        assert_eq!(ledger.give_up(), [RequestId { worker: 2, number: 0 }]);
+        assert_eq!(ledger.give_up(), []);
+        assert_eq!(ledger.totals(), Totals { started: 2, done: 0, failed: 1, in_doubt: 1, in_flight: 0 });
+    }
 
     proptest! {
+        /// Against a plain map: the totals add up after every step, and every request is there once, in order.
         #[test]
-        fn totals_add_up_at_every_moment(ends in prop::collection::vec((0_usize..3, 0_u8..4), 0..100)) {
-            let mut ledger = Ledger::new(Names::new("t-", "run").expect("good names"), 3);
-            let mut open = Vec::new();
-            for (worker, what) in ends {
-                let (ticket, name) = ledger.begin(worker);
-                prop_assert!(name.starts_with("t-run-"));
-                match what {
-                    0 => ledger.acknowledged(ticket, Duration::from_millis(1)),
-                    1 => ledger.failed(ticket, ErrorClass::Status(400), "no"),
-                    2 => ledger.failed(ticket, ErrorClass::Cut, "cut"),
-                    _ => open.push(ticket),
+        fn accounting_always_adds_up(steps in proptest::collection::vec((0u32..4, 0usize..4), 0..200)) {
+            const ALL: [(Outcome, Seen); 4] = [
+                (Outcome::Done, Seen::Acknowledged),
+                (Outcome::Failed, Seen::Failed),
+                (Outcome::Failed, Seen::Unsent),
+                (Outcome::InDoubt, Seen::InDoubt),
+            ];
+            let mut ledger = Ledger::new(4);
+            let mut under_way: BTreeMap<u32, RequestId> = BTreeMap::new();
+            let mut model: BTreeMap<RequestId, Seen> = BTreeMap::new();
+            for (worker, what) in steps {
+                match under_way.remove(&worker) {
+                    None => { under_way.insert(worker, ledger.start(worker)); }
+                    Some(request) => {
+                        let (outcome, seen) = ALL[what];
+                        ledger.finish(request, outcome, seen);
+                        model.insert(request, seen);
+                    }
                 }
                 let Totals { started, done, failed, in_doubt, in_flight } = ledger.totals();
+                prop_assert_eq!(in_flight, under_way.len() as u64);
                 prop_assert_eq!(started, done + failed + in_doubt + in_flight);
-                prop_assert_eq!(in_flight, open.len() as u64);
+                prop_assert_eq!(done + ledger.totals().not_done(), model.len() as u64);
             }
-            let seen: Vec<_> = ledger.requests().collect();
-            let acknowledged = seen.iter().filter(|(_, seen)| *seen == Seen::Acknowledged).count() as u64;
-            prop_assert_eq!(seen.len() as u64, ledger.totals().started);
-            prop_assert_eq!(acknowledged, ledger.totals().done);
+            let mut all = model.clone();
+            all.extend(under_way.values().map(|request| (*request, Seen::InDoubt)));
+            prop_assert!(ledger.requests().eq(all.clone()), "what is under way is in doubt");
+            for request in ledger.give_up() {
+                prop_assert_eq!(under_way.remove(&request.worker), Some(request));
+            }
+            prop_assert!(under_way.is_empty());
+            prop_assert!(ledger.requests().eq(all));
         }
     }
 }

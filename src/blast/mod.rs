@@ -1,94 +1,209 @@
-//! A load generator that knows afterwards what happened: it creates projects through the external API in a closed loop,
-//! keeps books on every request, and is then able to say which of those that failed were done all the same.
+//! The load generator: it makes load through a coordinator's API, and knows afterwards what became of each request.
 //!
-//! Workers run on one thread, each with a connection of its own ([`http`]). What they do is decided in [`schedule`], booked
-//! in [`ledger`] and measured in [`stats`], all of it pure. Nothing here prints: a [`Blast`] can be asked at any time how
-//! far it is, and ends with a [`Report`].
+//! # Parts
+//!
+//! ```text
+//!   workload   what a unit of load does                                             pure
+//!   schedule   when the next request may start, and when there is to be none        pure
+//!   names      names of what is made, recognised again in records                   pure
+//!   answer     what an answer means, or the lack of one                             pure
+//!   ledger     what became of each request; accounting that always adds up          pure
+//!   stats      latencies, troubles by class; `series` the same over time            pure
+//!   rules      what makes a run a failure: `p99>2s`                                 pure
+//!   http1      what bytes on a connection mean                                      pure
+//!   workers    one connection each, over `connection` and `target`, woken by `pacer`
+//!   journal    the run's own record of itself, in a file
+//!   records    asks a database or a server afterwards what it has
+//!   report     all of it as one value
+//!   clean      deletes what runs have made
+//! ```
+//!
+//! A [`Blast`] is a handle: it can be asked at any time how far it is, and be stopped. What the coordinator has of a run is
+//! asked for apart ([`records`]), since a drill may want to restart a coordinator first, and both come together in a
+//! [`Report`]. Nothing here prints.
+//!
+//! # Stopping
+//!
+//! A run ends by itself when it has made enough requests, when its time is over, or when more went wrong than is tolerated;
+//! [`Blast::drain`] ends it from outside. Then nothing more is launched. After a planned end every request under way gets
+//! all its time. When the run was interrupted or failed, they get [`Config::grace`], and what is still under way then is
+//! *in doubt*. [`Blast::stop_now`] gives up at once.
 
-pub mod http;
+pub mod answer;
+pub mod clean;
+mod connection;
+mod http1;
+pub mod journal;
 pub mod ledger;
+pub mod limits;
+mod list;
+pub mod login;
 pub mod names;
+mod pacer;
+mod random;
 pub mod records;
+pub mod report;
+pub mod rules;
 pub mod schedule;
+pub mod series;
+pub mod sightings;
 pub mod stats;
+pub mod target;
 
+mod workers;
+pub mod workload;
+
+use crate::client::base_url::BaseUrl;
 use crate::reconcile::Reconciliation;
-use crate::wire::external::{IDEMPOTENCY_KEY_HEADER, ProjectCreate};
-use ::http::{Method, StatusCode, header};
-use bytes::Bytes;
-use http::{Answer, Connection, NoAnswer, Target};
-use http_body_util::Full;
-use ledger::{FirstFailure, Ledger, Totals};
+use crate::wire::time::{self, Time};
+use answer::{Class, Outcome, Trouble};
+use journal::{Entry, Footer, Header, RecordError, Recorder};
+use ledger::{Ledger, Totals};
 use names::Names;
-use schedule::{End, Limits, Stop};
-use serde::{Deserialize, Serialize};
-use stats::{ErrorClass, ErrorCount, LatencyMs, Stats};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use pacer::Pacer;
+use records::Recorded;
+pub use report::Report;
+use schedule::{Limits, Pacing, Plan, Schedule};
+use series::Series;
+use stats::{LatencyMs, Meter, Stats};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+use target::{Credential, Reach, Target, TargetError};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use workers::{Books, Common, State, work};
+use workload::Workload;
 
-/// What a blast is to do.
+/// Time for requests under way after an unplanned end, unless somebody says otherwise.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(5);
+
+/// How long one request may take, unless somebody says otherwise.
+pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Most workers of one run.
+pub const MOST_WORKERS: u32 = 10_000;
+
+/// What a run is made from.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where requests go.
-    pub target: Target,
-    /// Workers, each with one request at a time.
-    pub concurrency: usize,
-    /// What ends it.
-    pub limits: Limits,
-    /// How long a worker waits between two requests.
-    pub pause: Duration,
-    /// How long a request may take.
-    pub request_timeout: Duration,
-    /// How long requests in flight are waited for once it was stopped.
-    pub grace: Duration,
-    /// Names of what it makes.
+    /// What each request does.
+    pub workload: Workload,
+    /// The API that the workload speaks to.
+    pub target: BaseUrl,
+    /// Which machines that may be on.
+    pub reach: Reach,
+    /// How the run proves who it is, if it has to.
+    pub credential: Option<Credential>,
+    /// Names of what is made.
     pub names: Names,
-    /// Id of this run, as it stands in the names.
-    pub run_id: String,
+    /// Workers, which is how many requests are under way at most.
+    pub concurrency: u32,
+    /// When requests start.
+    pub pacing: Pacing,
+    /// How long the load rises until it is whole.
+    pub ramp: Duration,
+    /// How long requests are not measured in the beginning.
+    pub warm_up: Duration,
+    /// When the run ends. The duration counts from the end of the warm-up.
+    pub limits: Limits,
+    /// How long requests under way are waited for after an unplanned end.
+    pub grace: Duration,
+    /// How long one request may take; after that it is in doubt.
+    pub request_timeout: Duration,
+    /// Decides everything that is random.
+    pub seed: Option<u64>,
 }
 
-/// What came of a blast, before anybody asked for the records.
-#[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    /// Id of the run, which is in every name.
-    pub run_id: String,
-    /// Which model of load ran.
-    pub model: String,
-    /// Requests begun. `started = done + failed + in_doubt`.
-    pub started: u64,
-    /// Acknowledged.
-    pub done: u64,
-    /// Told no, or never left.
-    pub failed: u64,
-    /// Sent, and no answer came.
-    pub in_doubt: u64,
-    /// From the first request to the end of the last.
-    pub duration_secs: f64,
-    /// Acknowledged requests per second.
-    pub rate_per_sec: f64,
-    /// Latencies of acknowledged requests; absent if there were none.
-    pub latency_ms: Option<LatencyMs>,
-    /// What went wrong, by class.
-    pub errors: Vec<ErrorCount>,
-    /// The first thing that went wrong.
-    pub first_failure: Option<FirstFailure>,
-    /// What the records say.
-    pub reconciliation: Reconciliation,
+impl Config {
+    /// Creates projects in a closed loop until somebody stops it.
+    pub fn new(target: BaseUrl, names: Names, concurrency: u32) -> Self {
+        Self {
+            workload: Workload::ProjectCreate,
+            target,
+            reach: Reach::Loopback,
+            credential: None,
+            names,
+            concurrency,
+            pacing: Pacing::ClosedLoop { pause: Duration::ZERO },
+            ramp: Duration::ZERO,
+            warm_up: Duration::ZERO,
+            limits: Limits::default(),
+            grace: DEFAULT_GRACE,
+            request_timeout: DEFAULT_REQUEST_TIMEOUT,
+            seed: None,
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        let Self { pacing, ramp, concurrency, warm_up, limits, .. } = *self;
+        let duration = limits.duration.map(|duration| duration.saturating_add(warm_up));
+        Plan { pacing, ramp, workers: concurrency, limits: Limits { duration, ..limits } }
+    }
+
+    /// How the load is made, in words.
+    pub fn model(&self) -> String {
+        let Self { pacing, concurrency, .. } = self;
+        match pacing {
+            Pacing::ClosedLoop { pause } if pause.is_zero() => {
+                format!("closed loop, {concurrency} in flight")
+            }
+            Pacing::ClosedLoop { pause } => format!(
+                "closed loop, {concurrency} in flight, {} pause after each",
+                humantime::format_duration(*pause)
+            ),
+            Pacing::OpenLoop { rate } => {
+                format!("open loop, {rate}, corrected, at most {concurrency} in flight")
+            }
+        }
+    }
 }
 
-/// How far a blast is.
-#[derive(Clone, Copy, Debug)]
+/// Why a run did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is nobody to make load on.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// What is to be read is no path.
+    #[error("{path:?} is no path; one looks like /v1/ping")]
+    Path {
+        /// What was given.
+        path: String,
+    },
+    /// The system gives no thread to keep time with.
+    #[error("starting a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Progress {
     /// Since the first request.
     pub elapsed: Duration,
     /// Totals so far.
     pub totals: Totals,
+    /// Done per second, over all that is measured.
+    pub rate_per_sec: f64,
+    /// Done per second, over the last moments.
+    pub rate_now: f64,
     /// Latencies so far.
     pub latency_ms: Option<LatencyMs>,
 }
 
-/// A blast, before, while and after it runs.
+/// What somebody outside wants of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stop {
+    /// Go on.
+    No,
+    /// Start no more requests, and wait for those in flight.
+    Drain,
+    /// Wait for nothing.
+    Now,
+}
+
+/// A run, before, while and after it goes on.
 #[derive(Clone)]
 pub struct Blast {
     shared: Arc<Shared>,
@@ -96,48 +211,173 @@ pub struct Blast {
 
 struct Shared {
     config: Config,
-    started: Instant,
-    ledger: Mutex<Ledger>,
+    time_started: Time,
+    /// When the first request may start; set when the run begins.
+    began: OnceLock<Instant>,
+    /// How long it took; set when it is over.
+    took: OnceLock<Duration>,
+    books: Arc<Books>,
+    meter: Mutex<Meter>,
     stop: watch::Sender<Stop>,
 }
 
 impl Blast {
-    /// Makes one ready; its clock starts now.
+    /// Makes one ready.
     pub fn new(config: Config) -> Self {
-        let ledger = Mutex::new(Ledger::new(config.names.clone(), config.concurrency));
-        let shared = Shared { config, started: Instant::now(), ledger, stop: watch::Sender::new(Stop::No) };
+        let state = State {
+            schedule: Schedule::new(config.plan()),
+            ledger: Ledger::new(config.concurrency),
+            stats: Stats::new(),
+            series: Series::new(),
+            sagas: Vec::new(),
+            recorder: None,
+        };
+        let shared = Shared {
+            config,
+            time_started: time::now(),
+            began: OnceLock::new(),
+            took: OnceLock::new(),
+            books: Arc::new(Books::new(state)),
+            meter: Mutex::default(),
+            stop: watch::Sender::new(Stop::No),
+        };
         Self { shared: Arc::new(shared) }
     }
 
+    /// Has the run write a record of itself.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn record_to(&self, path: &Path) -> Result<(), RecordError> {
+        let Shared { config, time_started, .. } = &*self.shared;
+        let header = Header::new(config, *time_started);
+        let recorder = Recorder::create(path, &header, &config.names)?;
+        self.shared.books.state().recorder = Some(recorder);
+        Ok(())
+    }
+
     /// Runs it to its end.
-    pub async fn run(&self) {
-        let workers: Vec<_> = (0..self.shared.config.concurrency)
-            .map(|worker| {
-                let shared = Arc::clone(&self.shared);
-                tokio::spawn(async move { shared.work(worker).await })
-            })
-            .collect();
-        for worker in workers {
-            if let Err(error) = worker.await
-                && let Ok(panic) = error.try_into_panic()
-            {
-                std::panic::resume_unwind(panic);
+    ///
+    /// # Errors
+    ///
+    /// When it could not begin. A server that is not there is no such reason: every request to it fails, and is counted.
+    pub async fn run(&self) -> Result<(), StartError> {
+        let Shared { config, books, .. } = &*self.shared;
+        let target = Target::resolve(&config.target, config.credential.as_ref(), config.reach).await?;
+        let read = match &config.workload {
+            Workload::Get { path } => {
+                Some(target.read(path).ok_or_else(|| StartError::Path { path: path.clone() })?)
+            }
+            Workload::ProjectCreate | Workload::ProjectCycle | Workload::DemoSaga => None,
+        };
+        let began = *self.shared.began.get_or_init(Instant::now);
+        let pacer = match config.pacing {
+            Pacing::ClosedLoop { .. } => None,
+            Pacing::OpenLoop { .. } => {
+                Some(Pacer::start(config.plan(), began.into_std()).map_err(StartError::Thread)?)
+            }
+        };
+        let common = Arc::new(Common {
+            target,
+            workload: config.workload.clone(),
+            read,
+            names: config.names.clone(),
+            request_timeout: config.request_timeout,
+            warm_up: config.warm_up,
+            seed: config.seed,
+            began,
+            pacer: pacer.clone(),
+            books: Arc::clone(books),
+        });
+        let mut workers = JoinSet::new();
+        for worker in 0..config.concurrency {
+            workers.spawn(work(Arc::clone(&common), worker));
+        }
+        drop(common);
+        self.oversee(&mut workers, pacer.as_deref()).await;
+        // Whatever is still under way is dropped here, and its connection with it.
+        workers.shutdown().await;
+        if let Some(pacer) = pacer {
+            pacer.end();
+        }
+        let took = *self.shared.took.get_or_init(|| began.elapsed());
+        self.give_up(took);
+        Ok(())
+    }
+
+    /// Waits until all workers are done, or need not be waited for any more.
+    async fn oversee(&self, workers: &mut JoinSet<()>, pacer: Option<&Pacer>) {
+        let Shared { config, books, .. } = &*self.shared;
+        let mut draining = books.draining.subscribe();
+        let mut stop = self.shared.stop.subscribe();
+        let mut give_up_at: Option<Instant> = None;
+        loop {
+            let given_up = async {
+                match give_up_at {
+                    Some(moment) => sleep_until(moment).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                // The sender is in the handle, so it is still there.
+                _ = stop.wait_for(|stop| *stop == Stop::Now) => return,
+                Ok(_) = draining.wait_for(|draining| *draining), if give_up_at.is_none() => {
+                    if let Some(pacer) = pacer {
+                        pacer.end();
+                    }
+                    give_up_at = Some(after(Instant::now(), config.grace));
+                }
+                () = given_up => return,
+                ended = workers.join_next() => match ended {
+                    None => return,
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+                },
             }
         }
+    }
+
+    /// What is still under way is in doubt from now on.
+    fn give_up(&self, took: Duration) {
+        let Shared { config, books, .. } = &*self.shared;
+        let mut state = books.state();
+        let state = &mut *state;
+        let trouble = Trouble::new(Class::GivenUp, "still under way when the run was ended");
+        for request in state.ledger.give_up() {
+            state.stats.trouble(&trouble, || config.names.name(request));
+            state.series.ended(took, Outcome::InDoubt, Duration::ZERO);
+            if let Some(recorder) = &state.recorder {
+                recorder.record(Entry::given_up(request, took, &trouble));
+            }
+        }
+    }
+
+    /// Ends the record, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When a part of it could not be written.
+    pub fn finish_record(&self) -> Result<(), RecordError> {
+        let (recorder, footer) = {
+            let mut state = self.shared.books.state();
+            let Totals { started, done, failed, in_doubt, in_flight } = state.ledger.totals();
+            let ended = state.schedule.end_reason();
+            (state.recorder.take(), Footer { ended, started, done, failed, in_doubt: in_doubt + in_flight })
+        };
+        recorder.map_or(Ok(()), |recorder| recorder.finish(footer))
     }
 
     /// Starts no more requests and waits for those in flight, at most for the grace period.
     pub fn drain(&self) {
         self.raise(Stop::Drain);
-        let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move {
-            tokio::time::sleep(shared.config.grace).await;
-            shared.stop.send_if_modified(|stop| std::mem::replace(stop, Stop::Now) < Stop::Now);
-        });
+        self.shared.books.interrupt();
     }
 
     /// Waits for nothing any more.
     pub fn stop_now(&self) {
+        self.shared.books.interrupt();
         self.raise(Stop::Now);
     }
 
@@ -149,155 +389,59 @@ impl Blast {
         });
     }
 
+    /// What it was made from.
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// When it was made ready, by the wall clock.
+    pub fn time_started(&self) -> Time {
+        self.shared.time_started
+    }
+
+    /// Time since the first request, or how long it took in all.
+    pub fn elapsed(&self) -> Duration {
+        let Shared { began, took, .. } = &*self.shared;
+        took.get().copied().or_else(|| began.get().map(Instant::elapsed)).unwrap_or_default()
+    }
+
     /// How far it is.
     pub fn progress(&self) -> Progress {
-        let ledger = self.shared.ledger();
+        let elapsed = self.elapsed();
+        let state = self.shared.books.state();
+        let totals = state.ledger.totals();
+        let rate_now = self.shared.meter.lock().expect("readings cannot panic").rate(elapsed, totals.done);
         Progress {
-            elapsed: self.shared.started.elapsed(),
-            totals: ledger.totals(),
-            latency_ms: ledger.stats().latency_ms(),
+            elapsed,
+            totals,
+            rate_per_sec: report::rate(&state.stats, elapsed, self.shared.config.warm_up),
+            rate_now,
+            latency_ms: state.stats.latency_ms(),
         }
     }
 
     /// What all names of this run begin with.
     pub fn stem(&self) -> String {
-        self.shared.ledger().stem().to_owned()
+        self.shared.config.names.stem().to_owned()
     }
 
     /// Holds every request against the records.
-    pub fn reconcile(&self, recorded: &std::collections::HashMap<String, u64>) -> Reconciliation {
-        crate::reconcile::reconcile(self.shared.ledger().requests(), recorded)
+    pub fn reconcile(&self, recorded: &Recorded) -> Reconciliation {
+        let state = self.shared.books.state();
+        recorded.reconcile(&self.shared.config.names, state.ledger.requests(), &state.sagas)
     }
 
-    /// The report; to be asked for after the end.
-    pub fn report(&self, duration: Duration, reconciliation: Reconciliation) -> Report {
-        let ledger = self.shared.ledger();
-        let Totals { started, done, failed, in_doubt, in_flight } = ledger.totals();
-        let stats: &Stats = ledger.stats();
-        let duration_secs = duration.as_secs_f64();
-        Report {
-            run_id: self.shared.config.run_id.clone(),
-            model: format!("closed loop, {} in flight", self.shared.config.concurrency),
-            started,
-            done,
-            failed,
-            // Nothing is in flight after the end, unless somebody asks too early.
-            in_doubt: in_doubt + in_flight,
-            duration_secs,
-            rate_per_sec: if duration_secs > 0.0 { done as f64 / duration_secs } else { 0.0 },
-            latency_ms: stats.latency_ms(),
-            errors: stats.errors(),
-            first_failure: ledger.first_failure().cloned(),
-            reconciliation,
-        }
+    /// Ids of the sagas that it made, where answers told them.
+    pub fn saga_ids(&self) -> Vec<crate::wire::ids::SagaId> {
+        self.shared.books.state().sagas.iter().map(|(saga, _)| *saga).collect()
     }
 }
 
-/// What a good answer must hold; everything else in it is not looked at.
-#[derive(Deserialize)]
-struct Made<'a> {
-    #[serde(borrow)]
-    id: &'a str,
-    #[serde(borrow)]
-    name: &'a str,
+/// A moment so much later. Durations come from people, who may mean "for ever" by more than a clock can count.
+fn after(moment: Instant, duration: Duration) -> Instant {
+    const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+    moment + duration.min(FOR_EVER)
 }
 
-impl Shared {
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn end(&self) -> Option<End> {
-        let totals = self.ledger().totals();
-        let bad = totals.failed + totals.in_doubt;
-        self.config.limits.end(totals.started, bad, self.started.elapsed(), *self.stop.borrow())
-    }
-
-    async fn work(&self, worker: usize) {
-        let mut connection = Connection::default();
-        let mut stop = self.stop.subscribe();
-        let mut refused_in_a_row = 0;
-        while self.end().is_none() {
-            let (ticket, name) = self.ledger().begin(worker);
-            let started = Instant::now();
-            let outcome = tokio::select! {
-                outcome = self.create(&mut connection, &name) => outcome,
-                _ = stop.wait_for(|stop| *stop == Stop::Now) => Err(NoAnswer {
-                    class: ErrorClass::GivenUp,
-                    text: "stopped before the answer".to_owned(),
-                }),
-            };
-            let latency = started.elapsed();
-            let mut wait = self.config.pause;
-            match outcome {
-                Ok(()) => {
-                    refused_in_a_row = 0;
-                    self.ledger().acknowledged(ticket, latency);
-                }
-                Err(NoAnswer { class, text }) => {
-                    if class == ErrorClass::Refused {
-                        refused_in_a_row += 1;
-                        wait = wait.max(schedule::reconnect_delay(refused_in_a_row));
-                    } else {
-                        refused_in_a_row = 0;
-                    }
-                    self.ledger().failed(ticket, class, &text);
-                }
-            }
-            if !wait.is_zero() {
-                tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
-                    _ = stop.wait_for(|stop| *stop > Stop::No) => {}
-                }
-            }
-        }
-    }
-
-    async fn create(&self, connection: &mut Connection, name: &str) -> Result<(), NoAnswer> {
-        let target = &self.config.target;
-        let body = ProjectCreate {
-            name: name.parse().expect("the beginning of names was checked"),
-            description: "made by sagactl blast".to_owned(),
-        };
-        let body = serde_json::to_vec(&body).expect("text is JSON");
-        let request = target
-            .request()
-            .method(Method::POST)
-            .uri(format!("{}/v1/projects", target.path_prefix))
-            .header(header::CONTENT_TYPE, "application/json")
-            // A name is used once, so it serves as the key as well.
-            .header(IDEMPOTENCY_KEY_HEADER, name)
-            .body(Full::new(Bytes::from(body)))
-            .expect("parts that were checked make a request");
-        let answer = connection.send(target, request, self.config.request_timeout).await?;
-        judge(&answer, name)
-    }
-}
-
-fn judge(answer: &Answer, name: &str) -> Result<(), NoAnswer> {
-    if answer.status != StatusCode::CREATED {
-        let class = ErrorClass::Status(answer.status.as_u16());
-        return Err(NoAnswer { class, text: format!("{}: {}", answer.status, said(&answer.body)) });
-    }
-    match serde_json::from_slice::<Made<'_>>(&answer.body) {
-        Ok(made) if made.name == name && !made.id.is_empty() => Ok(()),
-        Ok(_) => {
-            Err(NoAnswer { class: ErrorClass::Body, text: "201 Created, but of something else".to_owned() })
-        }
-        Err(error) => {
-            let text = format!("201 Created, but the body is no project ({error}): {}", said(&answer.body));
-            Err(NoAnswer { class: ErrorClass::Body, text })
-        }
-    }
-}
-
-/// What a body says, in one short line.
-fn said(body: &[u8]) -> String {
-    const LONGEST: usize = 200;
-    let text = match serde_json::from_slice::<crate::wire::error::ErrorBody>(body) {
-        Ok(error) => error.message,
-        Err(_) => String::from_utf8_lossy(body).into_owned(),
-    };
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.chars().count() > LONGEST { text.chars().take(LONGEST).chain(['…']).collect() } else { text }
-}
+#[cfg(test)]
+mod tests;

@@ -1,24 +1,63 @@
 //! What is on record of a run: from the database where it can be read, else from the external API's list.
 
-use super::http::{Connection, Target};
+use super::list::{DEFAULT_PATIENCE, List};
+use super::names::{Names, RequestId, request_after};
+use super::target::Target;
+use crate::reconcile::{self, Reconciliation, Seen};
 use crate::store::Store;
 use crate::store::error::StoreError;
+use crate::store::sagas::find_summaries;
 use crate::store::sql::Statement;
-use ::http::{Method, StatusCode};
-use bytes::Bytes;
-use http_body_util::Full;
-use serde::Deserialize;
-use std::collections::HashMap;
-use std::time::Duration;
+use crate::wire::ids::SagaId;
+use serde::Serialize;
+use std::collections::BTreeMap;
 
-/// How often each name is on record.
-pub type Recorded = HashMap<String, u64>;
+/// What is on record of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// Requests whose project is there, in any order.
+    Projects(Vec<RequestId>),
+    /// Sagas that are there, of those that were asked for.
+    Sagas(Vec<SagaId>),
+}
 
-/// Names per page that is asked for.
+impl Recorded {
+    /// Holds requests against these records. `sagas` is what was seen of the sagas whose ids are known.
+    pub fn reconcile(
+        &self,
+        names: &Names,
+        requests: impl IntoIterator<Item = (RequestId, Seen)>,
+        sagas: &[(SagaId, Seen)],
+    ) -> Reconciliation {
+        match self {
+            Self::Projects(recorded) => {
+                reconcile::reconcile(requests, recorded.clone(), |request| names.name(*request))
+            }
+            Self::Sagas(recorded) => {
+                let mut found = reconcile::reconcile(
+                    sagas.iter().copied().collect::<BTreeMap<_, _>>(),
+                    recorded.clone(),
+                    SagaId::to_string,
+                );
+                // What has no id was refused, never left, or was answered by nobody.
+                let (mut refused, mut unknown) = (0, 0);
+                for (_, seen) in requests {
+                    match seen {
+                        Seen::Failed | Seen::Unsent => refused += 1,
+                        Seen::InDoubt => unknown += 1,
+                        Seen::Acknowledged | Seen::Deleted | Seen::Gone => {}
+                    }
+                }
+                found.failed_absent = found.failed_absent.map(|absent| absent + refused);
+                found.in_doubt_unknown = Some(unknown);
+                found
+            }
+        }
+    }
+}
+
+/// Names per page of the database.
 const PAGE: usize = 1000;
-
-/// How long one page may take.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Projects whose names begin with `stem`, from the database. The index on names answers this alone.
 ///
@@ -26,9 +65,8 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// Why the database could not be asked.
 pub async fn from_database(store: &dyn Store, stem: &str) -> Result<Recorded, String> {
-    let mut recorded = Recorded::new();
-    // Names hold nothing above `z`, so this is past every name with that beginning.
-    let end = format!("{stem}~");
+    let mut recorded = Vec::new();
+    let end = past(stem);
     let mut after = stem.to_owned();
     loop {
         let rows = store
@@ -40,65 +78,93 @@ pub async fn from_database(store: &dyn Store, stem: &str) -> Result<Recorded, St
             .map_err(|error| error.to_string())?;
         for row in &rows {
             let name = row.text(0).map_err(|error| error.to_string())?;
-            *recorded.entry(name.to_owned()).or_default() += 1;
+            recorded.extend(request_after(stem, name));
         }
         match rows.last() {
             Some(row) if rows.len() == PAGE => {
                 row.text(0).map_err(|error| error.to_string())?.clone_into(&mut after)
             }
-            _ => return Ok(recorded),
+            _ => return Ok(Recorded::Projects(recorded)),
         }
     }
 }
 
-#[derive(Deserialize)]
-struct Page {
-    items: Vec<Item>,
-    next_page: Option<String>,
+/// Names hold nothing above `z`, so this is past every name that begins so.
+fn past(stem: &str) -> String {
+    format!("{stem}~")
 }
 
-#[derive(Deserialize)]
-struct Item {
-    name: String,
+/// Which of these sagas the database has.
+///
+/// # Errors
+///
+/// Why the database could not be asked.
+pub async fn sagas_from_database(store: &dyn Store, ids: &[SagaId]) -> Result<Recorded, String> {
+    let found = find_summaries(store, ids).await.map_err(|error| error.to_string())?;
+    Ok(Recorded::Sagas(found.into_iter().map(|saga| saga.id).collect()))
 }
 
-/// Projects whose names begin with `stem`, from the external API's list.
+/// What became of the sagas that requests of a run made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SagaOutcomes {
+    /// Came to rest with all their effects.
+    pub succeeded: u64,
+    /// Failed, and everything was undone.
+    pub failed: u64,
+    /// Failed, and an undo action failed as well.
+    pub stuck: u64,
+    /// Given up by an operator or by policy.
+    pub abandoned: u64,
+    /// Not at rest yet.
+    pub unfinished: u64,
+    /// A request's key is on record, and its saga is not.
+    pub missing: u64,
+}
+
+/// What became of the sagas of requests whose keys begin with `stem`; `None` where keys are not kept.
+///
+/// # Errors
+///
+/// Why the database could not be asked.
+pub async fn saga_outcomes(store: &dyn Store, stem: &str) -> Result<SagaOutcomes, StoreError> {
+    let rows = store
+        .read(Statement::new(
+            "SELECT coalesce(CAST(saga.saga_state AS TEXT), 'missing') AS state, \
+             CASE WHEN EXISTS (SELECT 1 FROM saga_node_event WHERE saga_node_event.saga_id = saga.id \
+               AND saga_node_event.event_type = 'failed') THEN 1 ELSE 0 END AS failed, \
+             CASE WHEN EXISTS (SELECT 1 FROM saga_node_event WHERE saga_node_event.saga_id = saga.id \
+               AND saga_node_event.event_type = 'undo_failed') THEN 1 ELSE 0 END AS stuck, \
+             count(*) AS sagas \
+             FROM idempotency_key LEFT JOIN saga ON saga.id = idempotency_key.saga_id \
+             WHERE idempotency_key.key > $1 AND idempotency_key.key < $2 GROUP BY 1, 2, 3",
+            vec![stem.into(), past(stem).into()],
+        ))
+        .await?;
+    let mut outcomes = SagaOutcomes::default();
+    for row in &rows {
+        let count = u64::try_from(row.int(3)?).unwrap_or_default();
+        *match (row.text(0)?, row.int(1)? != 0, row.int(2)? != 0) {
+            ("missing", ..) => &mut outcomes.missing,
+            ("done", _, true) => &mut outcomes.stuck,
+            ("done", true, false) => &mut outcomes.failed,
+            ("done", false, false) => &mut outcomes.succeeded,
+            ("abandoned", ..) => &mut outcomes.abandoned,
+            _ => &mut outcomes.unfinished,
+        } += count;
+    }
+    Ok(outcomes)
+}
+
+/// Projects whose names begin with `stem`, from the external API's list, which every server of this API offers.
 ///
 /// # Errors
 ///
 /// Why the list could not be had to its end.
 pub async fn from_api(target: &Target, stem: &str) -> Result<Recorded, String> {
-    let mut recorded = Recorded::new();
-    let mut connection = Connection::default();
-    let mut token: Option<String> = None;
-    loop {
-        let page_token = token.as_deref().map(|token| format!("&page_token={token}")).unwrap_or_default();
-        let request = target
-            .request()
-            .method(Method::GET)
-            .uri(format!("{}/v1/projects?limit={PAGE}{page_token}", target.path_prefix))
-            .body(Full::new(Bytes::new()))
-            .map_err(|error| format!("the list of projects has a page token that is no text: {error}"))?;
-        let answer =
-            connection.send(target, request, PAGE_TIMEOUT).await.map_err(|no_answer| no_answer.text)?;
-        if answer.status != StatusCode::OK {
-            return Err(format!("listing projects: {}", answer.status));
-        }
-        let page: Page = serde_json::from_slice(&answer.body)
-            .map_err(|error| format!("the list of projects is no list: {error}"))?;
-        for item in page.items {
-            if item.name.starts_with(stem) {
-                *recorded.entry(item.name).or_default() += 1;
-            }
-        }
-        match page.next_page {
-            None => return Ok(recorded),
-            Some(next) if token.as_ref() == Some(&next) => {
-                return Err("the list of projects goes in circles".to_owned());
-            }
-            Some(next) => token = Some(next),
-        }
-    }
+    let mut recorded = Vec::new();
+    let mut list = List::new(target, DEFAULT_PATIENCE);
+    list.each(&["v1", "projects"], &[], |item| recorded.extend(request_after(stem, &item.name))).await?;
+    Ok(Recorded::Projects(recorded))
 }
 
 /// Names of projects beginning with `stem` that lack a part of what `project-create` makes: evidence of a saga that ended

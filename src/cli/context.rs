@@ -11,6 +11,7 @@ use crate::render::style::Paint;
 use crate::render::{Look, TimeStyle, json};
 use crate::store::SharedStore;
 use crate::store::error::StoreError;
+use crate::store::inspect::Inspector;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
 use crate::wire::info::Info;
@@ -31,6 +32,7 @@ pub struct Context<'c> {
     started: Instant,
     client: Option<Client>,
     store: Option<SharedStore>,
+    pub(super) inspector: Option<Inspector>,
     db_url_noted: bool,
     url_noted: bool,
     external_url_noted: bool,
@@ -49,6 +51,7 @@ impl<'c> Context<'c> {
             started: Instant::now(),
             client: None,
             store: None,
+            inspector: None,
             db_url_noted: false,
             url_noted: false,
             external_url_noted: false,
@@ -162,12 +165,27 @@ impl<'c> Context<'c> {
             return Ok(client.clone());
         }
         let base = self.internal_url();
+        let client = self.make_client(base, self.token()?, self.settings.retry)?;
+        self.client = Some(client.clone());
+        Ok(client)
+    }
+
+    /// A client that asks once, for finding out whether somebody is there at all.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be set up, or the token that it is to use cannot be read.
+    pub fn pinger(&self, base: BaseUrl, token: Option<Token>) -> Result<Client, Failure> {
+        self.make_client(base, token, false)
+    }
+
+    fn make_client(&self, base: BaseUrl, token: Option<Token>, retry: bool) -> Result<Client, Failure> {
         let verbosity = self.settings.verbosity;
-        let client = Client::new(Config {
+        Client::new(Config {
             base,
-            token: self.token()?,
+            token,
             budget: self.deadline().saturating_duration_since(Instant::now()),
-            retry: self.settings.retry,
+            retry,
             on_event: Arc::new(move |event| {
                 let worth_telling = match event {
                     Event::Retry(_) => Verbosity::Info,
@@ -178,9 +196,7 @@ impl<'c> Context<'c> {
                 }
             }),
         })
-        .map_err(|error| Failure::new(Kind::Unusable, "setting up the HTTP client").caused_by(&*error))?;
-        self.client = Some(client.clone());
-        Ok(client)
+        .map_err(|error| Failure::new(Kind::Unusable, "setting up the HTTP client").caused_by(&*error))
     }
 
     /// Writes a list as JSON: an array, or one line per item for [`OutputMode::Jsonl`].
@@ -230,21 +246,13 @@ impl<'c> Context<'c> {
         self.settings.db_url.as_ref()
     }
 
-    /// Which database there is beside a coordinator that says so much of itself.
-    pub(super) fn database_of(&mut self, info: Option<&Info>) -> Part<DbUrl> {
-        if let Some(chosen) = self.settings.db_url.clone() {
-            if !chosen.source.is_given() && !std::mem::replace(&mut self.db_url_noted, true) {
-                self.note_choice("database", "--db-url", &chosen);
-            }
-            return Part::Present(chosen.value);
+    /// The database that the user named, if any; says which one if it was not named for this very command.
+    pub(super) fn named_database(&mut self) -> Option<DbUrl> {
+        let chosen = self.settings.db_url.clone()?;
+        if !chosen.source.is_given() && !std::mem::replace(&mut self.db_url_noted, true) {
+            self.note_choice("database", "--db-url", &chosen);
         }
-        match info.map(|info| (info, info.db_url.parse())) {
-            Some((_, Ok(url))) => Part::Present(url),
-            Some((info, Err(reason))) => {
-                Part::Missing(format!("the coordinator names its database {:?}: {reason}", info.db_url))
-            }
-            None => Part::Missing("no database; --db-url names one".to_owned()),
-        }
+        Some(chosen.value)
     }
 
     /// The database, read-only: the one that the user named, else the one that the coordinator says it uses. Opened when it

@@ -179,7 +179,10 @@ impl From<io::Error> for Failure {
 
 impl From<TokenError> for Failure {
     fn from(error: TokenError) -> Self {
-        let failure = Self::unusable("the token file cannot be used").caused_by(&error);
+        let (TokenError::Read { what, .. }
+        | TokenError::Exposed { what, .. }
+        | TokenError::Malformed { what, .. }) = &error;
+        let failure = Self::unusable(format!("the {what} file cannot be used")).caused_by(&error);
         match error {
             TokenError::Exposed { path, .. } => failure.hint(format!("chmod 600 {}", path.display())),
             TokenError::Read { .. } | TokenError::Malformed { .. } => failure,

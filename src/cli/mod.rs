@@ -9,12 +9,15 @@ pub mod config;
 pub mod consent;
 pub mod console;
 pub mod context;
+mod database;
 pub mod failure;
 mod fatal;
+mod progress;
 pub mod runtime;
 mod screen;
 mod suggest;
 
+use crate::coordinator::server::SagaSet;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use config::{Environment, GlobalArgs, Settings};
 use console::Console;
@@ -22,6 +25,7 @@ use context::Context;
 use failure::{CommandResult, Failure};
 use runtime::{Interrupts, block_on};
 use std::ffi::OsString;
+use std::process::ExitCode;
 
 /// The operator's tool for saga coordinators: see recovery, trigger it, load it, break it, prove it
 #[derive(Debug, Parser)]
@@ -41,9 +45,12 @@ enum Command {
     Status(commands::status::StatusArgs),
     Activate(commands::activate::ActivateArgs),
     Tasks(commands::tasks::TasksArgs),
+    Why(commands::why::WhyArgs),
+    Sagas(commands::sagas::SagasArgs),
     Secs(commands::secs::SecsArgs),
     DemoSaga(commands::demo_saga::DemoSagaArgs),
-    Blast(commands::blast::BlastArgs),
+    Blast(Box<commands::blast::BlastArgs>),
+    Drill(commands::drill::DrillArgs),
     Coordinator(commands::coordinator::CoordinatorArgs),
     Demo(commands::demo::DemoArgs),
     Completions(commands::completions::CompletionsArgs),
@@ -65,23 +72,42 @@ fn say_what_is_missing(command: clap::Command) -> clap::Command {
     command.arg_required_else_help(false).mut_subcommands(say_what_is_missing)
 }
 
-/// Carries a command out.
-pub fn run(cli: Cli, console: &mut Console, environment: &Environment<'_>) -> CommandResult {
-    let settings = Settings::resolve(&cli.global, environment)?;
-    let mut ctx = Context::new(console, settings, environment);
-    dispatch(cli.command, &mut ctx)
+/// The whole program: does what the process's arguments ask for.
+///
+/// `sagas` is asked only when a coordinator is to run. A service that passes its own sagas gets the coordinator that runs
+/// them and every command of the tool, drills included, in its own program.
+pub fn main_with(sagas: fn() -> SagaSet) -> ExitCode {
+    let mut console = Console::of_process();
+    let result = parse(std::env::args_os())
+        .and_then(|cli| run(cli, &mut console, &|name| std::env::var_os(name), sagas));
+    console.finish(result)
 }
 
-fn dispatch(command: Command, ctx: &mut Context<'_>) -> CommandResult {
+/// Carries a command out.
+pub fn run(
+    cli: Cli,
+    console: &mut Console,
+    environment: &Environment<'_>,
+    sagas: fn() -> SagaSet,
+) -> CommandResult {
+    let settings = Settings::resolve(&cli.global, environment)?;
+    let mut ctx = Context::new(console, settings, environment);
+    dispatch(cli.command, &mut ctx, sagas)
+}
+
+fn dispatch(command: Command, ctx: &mut Context<'_>, sagas: fn() -> SagaSet) -> CommandResult {
     use Interrupts::EndTheCommand;
     match command {
         Command::Status(args) => block_on(EndTheCommand, commands::status::run(ctx, args)),
         Command::Activate(args) => block_on(EndTheCommand, commands::activate::run(ctx, args)),
         Command::Tasks(args) => block_on(EndTheCommand, commands::tasks::run(ctx, args)),
+        Command::Why(args) => block_on(EndTheCommand, commands::why::run(ctx, args)),
+        Command::Sagas(args) => block_on(EndTheCommand, commands::sagas::run(ctx, args)),
         Command::Secs(args) => block_on(EndTheCommand, commands::secs::run(ctx, args)),
         Command::DemoSaga(args) => block_on(EndTheCommand, commands::demo_saga::run(ctx, args)),
-        Command::Blast(args) => block_on(Interrupts::AreTheCommandsOwn, commands::blast::run(ctx, args)),
-        Command::Coordinator(args) => commands::coordinator::run(ctx, args),
+        Command::Blast(args) => block_on(args.interrupts(), commands::blast::run(ctx, *args)),
+        Command::Drill(args) => block_on(EndTheCommand, commands::drill::run(ctx, args)),
+        Command::Coordinator(args) => commands::coordinator::run(ctx, args, sagas),
         Command::Demo(args) => block_on(EndTheCommand, commands::demo::run(ctx, args)),
         Command::Completions(args) => commands::completions::run(ctx, args),
     }

@@ -29,6 +29,8 @@ pub enum Problem {
     Unreachable {
         /// In the system's words.
         reason: String,
+        /// Whether the host is there and said that nobody listens, as opposed to no answer at all.
+        is_refused: bool,
         /// How far we got.
         checklist: Checklist,
     },

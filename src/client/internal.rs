@@ -136,7 +136,11 @@ impl Client {
         }
     }
 
-    async fn fetch<T: DeserializeOwned>(&self, call: &Call, query: &[(&str, &str)]) -> Result<T, CallError> {
+    pub(super) async fn fetch<T: DeserializeOwned>(
+        &self,
+        call: &Call,
+        query: &[(&str, &str)],
+    ) -> Result<T, CallError> {
         let answer = self.succeed(call, query, None).await?;
         self.read(call.clone(), &answer)
     }
@@ -150,7 +154,7 @@ impl Client {
     }
 
     /// Makes a call whose status must be one of success.
-    async fn succeed(
+    pub(super) async fn succeed(
         &self,
         call: &Call,
         query: &[(&str, &str)],

@@ -12,6 +12,7 @@
 pub mod base_url;
 pub mod decode;
 pub mod diagnosis;
+mod drills;
 pub mod error;
 pub mod excerpt;
 mod internal;
@@ -22,3 +23,6 @@ mod transport;
 
 pub use internal::{Activation, FetchedTask, ListedTask};
 pub use transport::{Client, Config, Event, RetryNotice};
+
+/// Why no client could be made.
+pub type ClientError = Box<dyn std::error::Error + Send + Sync>;

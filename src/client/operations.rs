@@ -25,6 +25,16 @@ pub enum Operation {
     CompleteDemoSaga,
     /// Who the coordinator is. Ours only.
     FetchInfo,
+    /// Which faults sagas are to have. Ours, and only for drills, like all that follow.
+    SetFaults,
+    /// Kinds of sagas that a drill can make.
+    ListDrilledSagas,
+    /// Bring about what a saga needs.
+    PrepareDrilledSaga,
+    /// Create a saga as it was prepared.
+    CreateDrilledSaga,
+    /// Play the part of somebody outside whom a saga waits for.
+    NudgeDrilledSaga,
 }
 
 /// Whether an operation may be repeated.
@@ -40,7 +50,7 @@ pub enum RetryClass {
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 13] = [
         Self::ListTasks,
         Self::FetchTask,
         Self::ActivateTasks,
@@ -49,15 +59,29 @@ impl Operation {
         Self::CreateDemoSaga,
         Self::CompleteDemoSaga,
         Self::FetchInfo,
+        Self::SetFaults,
+        Self::ListDrilledSagas,
+        Self::PrepareDrilledSaga,
+        Self::CreateDrilledSaga,
+        Self::NudgeDrilledSaga,
     ];
 
     /// HTTP method.
     pub fn method(self) -> Method {
         match self {
-            Self::ListTasks | Self::FetchTask | Self::ListSagas | Self::FetchSaga | Self::FetchInfo => {
-                Method::GET
-            }
-            Self::ActivateTasks | Self::CreateDemoSaga | Self::CompleteDemoSaga => Method::POST,
+            Self::ListTasks
+            | Self::FetchTask
+            | Self::ListSagas
+            | Self::FetchSaga
+            | Self::FetchInfo
+            | Self::ListDrilledSagas => Method::GET,
+            Self::ActivateTasks
+            | Self::CreateDemoSaga
+            | Self::CompleteDemoSaga
+            | Self::SetFaults
+            | Self::PrepareDrilledSaga
+            | Self::CreateDrilledSaga
+            | Self::NudgeDrilledSaga => Method::POST,
         }
     }
 
@@ -72,15 +96,29 @@ impl Operation {
             Self::CreateDemoSaga => "/demo-saga",
             Self::CompleteDemoSaga => "/demo-saga/{demo_saga_id}/complete",
             Self::FetchInfo => "/info",
+            Self::SetFaults => "/fault",
+            Self::ListDrilledSagas => "/drill/sagas",
+            Self::PrepareDrilledSaga => "/drill/sagas/{saga_name}/prepare",
+            Self::CreateDrilledSaga => "/drill/sagas/{saga_name}",
+            Self::NudgeDrilledSaga => "/drill/sagas/{saga_name}/nudge",
         }
     }
 
     /// Whether it may be repeated.
     pub const fn retry_class(self) -> RetryClass {
         match self {
-            Self::ListTasks | Self::FetchTask | Self::ListSagas | Self::FetchSaga | Self::FetchInfo => {
-                RetryClass::Safe
-            }
+            Self::ListTasks
+            | Self::FetchTask
+            | Self::ListSagas
+            | Self::FetchSaga
+            | Self::FetchInfo
+            | Self::ListDrilledSagas => RetryClass::Safe,
+            // All rules at once, and completing twice is the same as once.
+            Self::SetFaults | Self::NudgeDrilledSaga => RetryClass::Safe,
+            // The saga's id comes from the caller, so a second one is refused.
+            Self::CreateDrilledSaga => RetryClass::UnsentOnly,
+            // What a second one makes may be in the way of the first.
+            Self::PrepareDrilledSaga => RetryClass::Never,
             // Activations coalesce: a second signal means at most one more pass, and passes may run at any time.
             Self::ActivateTasks => RetryClass::Safe,
             // A second one would be a second saga.
@@ -101,6 +139,11 @@ impl Operation {
             Self::CreateDemoSaga => "creating a demo saga",
             Self::CompleteDemoSaga => "completing demo saga",
             Self::FetchInfo => "fetching the coordinator's info",
+            Self::SetFaults => "setting faults",
+            Self::ListDrilledSagas => "listing sagas that can be drilled",
+            Self::PrepareDrilledSaga => "preparing a drill of saga",
+            Self::CreateDrilledSaga => "creating a drilled saga",
+            Self::NudgeDrilledSaga => "playing the other part for saga",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The bearer token, which nothing ever prints.
+//! Secrets that come from files and that nothing ever prints: a bearer token, a password.
 
 use std::fmt;
 use std::fs;
@@ -10,47 +10,91 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
-/// Why a token file cannot be used.
+/// A password. It has no `Display`, and its `Debug` tells nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secret {
+    /// A bearer token.
+    Token,
+    /// A password.
+    Password,
+}
+
+/// Why a file with a secret cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// It cannot be read.
-    #[error("reading token file {}", path.display())]
+    #[error("reading {what} file {}", path.display())]
     Read {
+        /// What it should hold.
+        what: Secret,
         /// Which file.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
     /// Others can read it, so it is no secret.
-    #[error("token file {} can be read by others than its owner (mode {mode:03o})", path.display())]
+    #[error("{what} file {} can be read by others than its owner (mode {mode:03o})", path.display())]
     Exposed {
+        /// What it should hold.
+        what: Secret,
         /// Which file.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
     },
-    /// It does not hold one line of visible ASCII.
-    #[error("token file {} must hold one line of visible ASCII characters", path.display())]
+    /// It does not hold one line of the characters that its kind may have.
+    #[error("{what} file {} must hold one line of {}", path.display(), what.characters())]
     Malformed {
+        /// What it should hold.
+        what: Secret,
         /// Which file.
         path: PathBuf,
     },
 }
 
+impl Secret {
+    const fn characters(self) -> &'static str {
+        match self {
+            Self::Token => "visible ASCII characters",
+            Self::Password => "text",
+        }
+    }
+
+    /// Reads a file that its owner alone may read, without the white space around its line.
+    fn load(self, path: &Path) -> Result<String, TokenError> {
+        let read = |source| TokenError::Read { what: self, path: path.to_owned(), source };
+        let mode = fs::metadata(path).map_err(read)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(TokenError::Exposed { what: self, path: path.to_owned(), mode });
+        }
+        let bytes = fs::read(path).map_err(read)?;
+        let malformed = || TokenError::Malformed { what: self, path: path.to_owned() };
+        let text = std::str::from_utf8(bytes.trim_ascii()).map_err(|_| malformed())?;
+        let is_good = match self {
+            Self::Token => text.bytes().all(|byte| byte.is_ascii_graphic()),
+            Self::Password => !text.contains(char::is_control),
+        };
+        if text.is_empty() || !is_good { Err(malformed()) } else { Ok(text.to_owned()) }
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Token => "token",
+            Self::Password => "password",
+        })
+    }
+}
+
 impl Token {
     /// Reads a token file: one line, readable by its owner alone.
     pub fn load(path: &Path) -> Result<Self, TokenError> {
-        let read = |source| TokenError::Read { path: path.to_owned(), source };
-        let mode = fs::metadata(path).map_err(read)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(TokenError::Exposed { path: path.to_owned(), mode });
-        }
-        let bytes = fs::read(path).map_err(read)?;
-        let text = bytes.trim_ascii();
-        if text.is_empty() || !text.iter().all(u8::is_ascii_graphic) {
-            return Err(TokenError::Malformed { path: path.to_owned() });
-        }
-        Ok(Self(String::from_utf8(text.to_vec()).expect("ASCII is UTF-8")))
+        Secret::Token.load(path).map(Self)
     }
 
     /// Value of the `Authorization` header.
@@ -59,6 +103,24 @@ impl Token {
             .expect("visible ASCII makes a header value");
         value.set_sensitive(true);
         value
+    }
+}
+
+impl Password {
+    /// Reads a password file: one line, readable by its owner alone.
+    pub fn load(path: &Path) -> Result<Self, TokenError> {
+        Secret::Password.load(path).map(Self)
+    }
+
+    /// The password itself, for the one request that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
     }
 }
 
@@ -97,5 +159,16 @@ mod tests {
             assert!(matches!(Token::load(&path), Err(TokenError::Malformed { .. })), "{bad:?}");
         }
         assert!(matches!(Token::load(&path.with_extension("none")), Err(TokenError::Read { .. })));
+    }
+
+    #[test]
+    fn a_password_may_have_more_than_a_token_but_is_as_secret() {
+        let (_dir, path) = file("pass wörd\n".as_bytes(), 0o600);
+        let password = Password::load(&path).expect("a password");
+        assert_eq!(password.reveal(), "pass wörd");
+        assert_eq!(format!("{password:?}"), "Password(…)");
+        let (_dir, path) = file(b"a\nb", 0o600);
+        let error = Password::load(&path).expect_err("two lines").to_string();
+        assert!(error.starts_with("password file "), "{error}");
     }
 }

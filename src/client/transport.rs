@@ -242,7 +242,9 @@ impl Client {
             return Problem::NotHttp { reason: foreign.to_owned(), checklist };
         }
         match trouble {
-            Trouble::Refused | Trouble::NotConnected => Problem::Unreachable { reason, checklist },
+            Trouble::Refused | Trouble::NotConnected => {
+                Problem::Unreachable { reason, is_refused: trouble == Trouble::Refused, checklist }
+            }
             Trouble::Lost | Trouble::Unavailable => Problem::Lost { reason, checklist },
         }
     }

@@ -8,6 +8,8 @@
 
 pub mod api;
 pub mod background;
+pub mod drilled;
+pub mod fault;
 pub mod identity;
 pub mod recovery;
 pub mod sagas;

@@ -16,14 +16,17 @@ use super::background::driver::{Driver, TaskInfo, Waker};
 use super::background::tasks::saga_recovery::{RecoveryStatus, SagaRecovery};
 use super::background::tasks::sec_adoption::SecAdoption;
 use super::background::tasks::sec_heartbeat::SecHeartbeat;
+use super::drilled::{DrilledKinds, Stage};
+use super::fault::Faults;
 use super::identity::{self, DataDirLock, IdentityError};
 use super::recovery::Recovery;
 use super::sagas::SagaRegistry;
 use super::sec::{Sagas, SecConfig};
 use crate::store::error::StoreError;
 use crate::store::postgres::{self, OnSessionLoss, PostgresStore};
+use crate::store::sql::Statement;
 use crate::store::sqlite::{self, SqliteStore};
-use crate::store::{FatalHandler, SharedStore};
+use crate::store::{FatalHandler, SharedStore, Until, Write};
 use crate::wire::bgtasks::{SAGA_RECOVERY, SEC_ADOPTION, SEC_HEARTBEAT};
 use crate::wire::ids::SecId;
 use crate::wire::info::{Info, ReadyFile};
@@ -48,6 +51,31 @@ const ADOPTION_PERIOD: Duration = Duration::from_secs(5);
 /// File of the embedded database in the data directory.
 pub const DATABASE_FILE: &str = "sagactl.db";
 
+/// What a coordinator can run: the reference coordinator's own sagas, or those of a service that embeds this library.
+pub struct SagaSet {
+    /// Which sagas it can run.
+    pub registry: SagaRegistry,
+    /// Which of them a drill can make by itself.
+    pub drilled: DrilledKinds,
+    /// Given to actions; `Arc::new(())` if there is nothing to give.
+    pub services: Arc<dyn Any + Send + Sync>,
+    /// Statements that make the service's own tables. They are run at every start, so each has to be one that can be.
+    pub tables: &'static [&'static str],
+}
+
+impl SagaSet {
+    /// The reference coordinator's own.
+    pub fn reference() -> Self {
+        Self {
+            registry: SagaRegistry::reference(),
+            drilled: DrilledKinds::reference(),
+            services: Arc::new(()),
+            // Its tables come with the database's own migrations.
+            tables: &[],
+        }
+    }
+}
+
 /// What a coordinator is made from.
 pub struct Config {
     /// Where the SEC's id and the lock live. Made if it is not there.
@@ -67,9 +95,9 @@ pub struct Config {
     /// Waits for each write of every saga, also of those whose kind could do without.
     pub always_strict: bool,
     /// Which sagas it can run.
-    pub registry: SagaRegistry,
-    /// Given to actions of embedding services; `Arc::new(())` if there is nothing to give.
-    pub services: Arc<dyn Any + Send + Sync>,
+    pub sagas: SagaSet,
+    /// Takes faults and runs sagas for drills. Never in production: whoever reaches the internal API can then kill it.
+    pub allow_faults: bool,
     /// Ends the process when going on would break a promise; must not return.
     pub on_fatal: FatalHandler,
     /// Where it logs.
@@ -160,16 +188,20 @@ impl Coordinator {
             None => identity::load_or_create_sec_id(&config.data_dir)?,
         };
         let store = config.database.open(sec_id, &config.on_fatal, &config.log).map_err(StartError::Store)?;
+        let SagaSet { registry, drilled, services, tables } = config.sagas;
+        make_tables(&store, tables).map_err(StartError::Store)?;
         let (announcer, recovery) = Recovery::new();
         let recovery_waker = Waker::new();
+        let faults = config.allow_faults.then(|| Arc::new(Faults::default()));
         let sagas = Sagas::start(SecConfig {
             sec_id,
             store: Arc::clone(&store),
-            registry: Arc::new(config.registry),
+            registry: Arc::new(registry),
             always_strict: config.always_strict,
             announcer,
             recovery_waker: recovery_waker.clone(),
-            services: config.services,
+            services,
+            faults: faults.clone(),
             on_fatal: Arc::clone(&config.on_fatal),
             log: config.log.clone(),
         })?;
@@ -226,6 +258,11 @@ impl Coordinator {
             address: config.internal,
             sagas: sagas.clone(),
             info: Box::new(info),
+            drills: faults.map(|faults| internal::Drills {
+                faults,
+                kinds: drilled,
+                stage: Stage::new(sagas.clone(), Arc::clone(&store)),
+            }),
             recovery: (recovery, recovery_waker, config.recovery_period),
             heartbeat,
             adoption,
@@ -266,6 +303,16 @@ impl Coordinator {
             std::thread::park();
         }
     }
+}
+
+/// Makes the tables of an embedding service, all or none of them.
+fn make_tables(store: &SharedStore, tables: &[&'static str]) -> Result<(), StoreError> {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let statements = tables.iter().map(|sql| Statement::new(sql, Vec::new())).collect();
+    // The store has threads of its own, so this one may wait.
+    futures::executor::block_on(store.write(Write::all(statements), Until::Durable)).map(drop)
 }
 
 fn dropshot_config(address: SocketAddr) -> ConfigDropshot {
@@ -329,6 +376,7 @@ struct Internal {
     address: SocketAddr,
     sagas: Sagas,
     info: Box<dyn Fn(&str) -> Info + Send + Sync>,
+    drills: Option<internal::Drills>,
     recovery: (SagaRecovery, Waker, Duration),
     heartbeat: SecHeartbeat,
     adoption: SecAdoption,
@@ -342,6 +390,7 @@ fn serve_internal(parts: Internal) -> Result<SocketAddr, StartError> {
             address,
             sagas,
             info,
+            drills,
             recovery: (recovery, waker, period),
             mut heartbeat,
             adoption,
@@ -353,6 +402,7 @@ fn serve_internal(parts: Internal) -> Result<SocketAddr, StartError> {
         let context = internal::InternalContext {
             driver: Arc::clone(&driver),
             sagas,
+            drills,
             info: {
                 let url = Arc::clone(&url);
                 Box::new(move || info(url.get().map_or("", String::as_str)))

@@ -4,32 +4,32 @@
 //! it does while it does it.
 
 use super::harness::{CoordinatorProcess, CoordinatorSpec, HarnessError, Scratch};
-use crate::blast::http::Target;
 use crate::blast::ledger::Totals;
 use crate::blast::names::Names;
-use crate::blast::schedule::Limits;
-use crate::blast::{Blast, Config, Report, records};
-use crate::client::Client;
+use crate::blast::{Blast, Config, Report, StartError, records};
 use crate::client::base_url::BaseUrl;
 use crate::client::error::CallError;
+use crate::client::{Client, ClientError};
 use crate::observe::status::{self, Status, StatusError};
 use crate::observe::{Part, database};
 use crate::reconcile::Reconciliation;
 use crate::store::SharedStore;
 use crate::store::error::StoreError;
+use crate::store::inspect::{Inspector, OpenOptions};
 use crate::store::sqlite::SqliteStore;
 use crate::wire::info::ReadyFile;
 use crate::wire::time::now;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-type ClientError = Box<dyn std::error::Error + Send + Sync>;
-
 /// Clients at the same time.
-pub const CLIENTS: usize = 64;
+pub const CLIENTS: u32 = 64;
 
 /// How long they make load before the coordinator is killed.
 pub const LOAD: Duration = Duration::from_secs(2);
+
+/// How long a machine that is busy with something else may take until the first project is acknowledged.
+const FIRST_DONE_DEADLINE: Duration = Duration::from_secs(20);
 
 /// How long recovery may take. It takes a fraction of a second; a machine that needs this long is worth an error.
 const RECOVERY_DEADLINE: Duration = Duration::from_secs(30);
@@ -90,6 +90,9 @@ pub enum DemoError {
     /// A coordinator did not answer as it should.
     #[error("asking the coordinator")]
     Call(#[from] CallError),
+    /// The load could not begin.
+    #[error("making load")]
+    Load(#[source] StartError),
     /// No HTTP client could be made.
     #[error("setting up the HTTP client")]
     Client(#[source] ClientError),
@@ -122,17 +125,21 @@ pub async fn run(
 
     tell(Event::Loading);
     let blast = Blast::new(load(coordinator.ready()));
-    let started = Instant::now();
     let running = tokio::spawn({
         let blast = blast.clone();
         async move { blast.run().await }
     });
     tokio::time::sleep(LOAD).await;
+    // A kill before anything was acknowledged would prove nothing.
+    let deadline = Instant::now() + FIRST_DONE_DEADLINE;
+    while blast.progress().totals.done == 0 && Instant::now() < deadline {
+        tokio::time::sleep(RECOVERY_POLL).await;
+    }
     let spec = coordinator.kill()?;
     tell(Event::Killed { totals: blast.progress().totals });
     blast.stop_now();
-    let _ = running.await;
-    let took = started.elapsed();
+    let ran = running.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    ran.map_err(DemoError::Load)?;
 
     let restarted = Instant::now();
     let coordinator = CoordinatorProcess::start(spec).await?;
@@ -156,7 +163,7 @@ pub async fn run(
     drop(coordinator);
     Ok(Tour {
         status,
-        report: blast.report(took, reconciliation),
+        report: blast.report(reconciliation),
         incomplete,
         kept: keep.then(|| scratch.path().to_owned()),
     })
@@ -165,21 +172,8 @@ pub async fn run(
 fn load(ready: &ReadyFile) -> Config {
     let url: BaseUrl = ready.external_url.parse().expect("the ready file holds the URL it listens on");
     let run_id = format!("{:06x}", rand::random::<u32>() & 0xff_ffff);
-    Config {
-        target: Target {
-            host: url.host().to_owned(),
-            port: url.port(),
-            path_prefix: String::new(),
-            bearer_token: None,
-        },
-        concurrency: CLIENTS,
-        limits: Limits::default(),
-        pause: Duration::ZERO,
-        request_timeout: Duration::from_secs(10),
-        grace: Duration::ZERO,
-        names: Names::new("demo-", &run_id).expect("a good beginning of names"),
-        run_id,
-    }
+    let names = Names::new("demo-", &run_id).expect("a good beginning of names");
+    Config { request_timeout: Duration::from_secs(10), ..Config::new(url, names, CLIENTS) }
 }
 
 async fn wait_until_recovered(client: &Client, since: Instant) -> Result<Duration, DemoError> {
@@ -203,12 +197,12 @@ async fn look(client: &Client, ready: &ReadyFile) -> Result<(Status, SharedStore
     let mut status = Status::new(client.base().to_string(), &api.task, &api.info, now());
     let path = ready.db_url.strip_prefix("sqlite:").unwrap_or(&ready.db_url);
     let store: SharedStore = std::sync::Arc::new(SqliteStore::open_read_only(path.as_ref())?);
-    let ids = status.recovery.recovered_ids();
-    let names = if ids.is_empty() {
-        Part::Missing("nothing was recovered".to_owned())
-    } else {
-        database::find_names(&store, &ids).await
+    let view = match Inspector::open_file(path.as_ref(), &OpenOptions::default()).await {
+        Ok(inspector) => {
+            Part::Present(database::look(&inspector, &status.recovery.recovered_ids(), now()).await)
+        }
+        Err(error) => Part::Missing(error.to_string()),
     };
-    status.add_names(names);
+    status.add_database(view);
     Ok((status, store))
 }

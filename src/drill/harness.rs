@@ -21,6 +21,12 @@ const READY_POLL: Duration = Duration::from_millis(2);
 /// How much of a dead coordinator's log is worth repeating, from its end.
 const LOG_TAIL_BYTES: usize = 2000;
 
+/// The embedded database in a coordinator's data directory.
+pub const DATABASE_FILE: &str = "sagactl.db";
+
+/// What a coordinator writes, in its data directory.
+const LOG_FILE: &str = "coordinator.log";
+
 /// Why a drill could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum HarnessError {
@@ -138,7 +144,7 @@ impl CoordinatorProcess {
     pub async fn start(spec: CoordinatorSpec) -> Result<Self, HarnessError> {
         std::fs::create_dir_all(&spec.data_dir).map_err(io("making the data directory"))?;
         let ready_path = spec.data_dir.join("ready.json");
-        let log_path = spec.data_dir.join("coordinator.log");
+        let log_path = spec.data_dir.join(LOG_FILE);
         match std::fs::remove_file(&ready_path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(io("removing the old ready file")(error));
@@ -205,6 +211,32 @@ impl CoordinatorProcess {
         spec.internal = address_of(&self.ready.internal_url).unwrap_or(spec.internal);
         spec.external = address_of(&self.ready.external_url).unwrap_or(spec.external);
         Ok(spec)
+    }
+}
+
+/// A coordinator that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// How.
+    pub status: ExitStatus,
+    /// The end of what it wrote.
+    pub log: String,
+}
+
+impl CoordinatorProcess {
+    /// Whether it has ended by itself, or by somebody else's hand.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not tell.
+    pub fn has_ended(&mut self) -> Result<Option<Ended>, HarnessError> {
+        let status = self.child.try_wait().map_err(io("waiting for a coordinator"))?;
+        Ok(status.map(|status| Ended { status, log: log_tail(&self.spec.data_dir.join(LOG_FILE)) }))
+    }
+
+    /// What starts one on the same data again, on other ports. It is killed if it still runs.
+    pub fn into_spec(self) -> CoordinatorSpec {
+        self.spec.clone()
     }
 }
 

@@ -4,5 +4,9 @@
 //! starts its own in a scratch directory, on free ports and loopback only, runs for a bounded time and leaves nothing
 //! behind. Engines here return reports and emit events; who prints them is no concern of theirs.
 
+pub mod crash;
+pub mod crash_points;
 pub mod demo;
+pub mod furious;
 pub mod harness;
+pub mod lab;

@@ -1,33 +1,130 @@
 //! What the database adds to a look at a coordinator.
 //!
-//! One function per question, each bounded in time and in rows, so that more sections of `status` are one function and one
-//! field more. No answer is a reason in words: a database out of reach takes nothing away from what the API says.
+//! One function per question, each bounded in rows, and all of them together in time, so that more sections of `status` are one
+//! function and one field more. No answer is a reason in words: a database out of reach takes nothing away from what the
+//! API says.
 
 use super::Part;
-use crate::store::sagas::{self, SagaSummary};
-use crate::store::{SharedStore, error::StoreError};
+use super::sagas::count::{Counting, Group, Key};
+use super::sagas::filter::Filter;
+use super::sagas::list::{Detail, Listing, Request};
+use super::sagas::{FREE_SCAN, ListedSaga, SagasError};
+use crate::saga_log::record::SagaRecord;
+use crate::saga_log::summary::Outcome;
+use crate::store::inspect::Inspector;
 use crate::wire::ids::SagaId;
+use crate::wire::time::Time;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
 /// Sagas by id.
-pub type SagaNames = BTreeMap<SagaId, SagaSummary>;
+pub type SagaNames = BTreeMap<SagaId, SagaRecord>;
 
 /// Longest wait for the database: `status` is asked when things are bad, and half an answer in time is better than a whole
 /// one too late.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Names and present states of sagas.
-pub async fn find_names(store: &SharedStore, ids: &[SagaId]) -> Part<SagaNames> {
-    in_time(async {
-        let summaries = sagas::find_summaries(&**store, ids).await?;
-        Ok(summaries.into_iter().map(|summary| (summary.id, summary)).collect())
-    })
-    .await
+/// Failed sagas that are looked up.
+pub const FAILED_SAGAS: u64 = 20;
+
+/// Newest sagas that are counted. Their logs have to be summed up for the outcomes, which is what most of the time goes
+/// into.
+pub const NEWEST_SAGAS: u64 = 200;
+
+/// Most unfinished sagas that are counted.
+pub const UNFINISHED_SAGAS: u64 = 20_000;
+
+/// Everything that is asked for one `status`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DatabaseView {
+    /// Which database, in words.
+    pub source: String,
+    /// The sagas that recovery took up.
+    pub names: Part<SagaNames>,
+    /// Sagas that failed, latest failure first.
+    pub failed_sagas: Part<Vec<ListedSaga>>,
+    /// Sagas by kind.
+    pub sagas: Part<SagaCounts>,
 }
 
-async fn in_time<T>(question: impl Future<Output = Result<T, StoreError>>) -> Part<T> {
+/// How many sagas there are of which kind, as far as that is had in no time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SagaCounts {
+    /// Which database, in words.
+    pub source: String,
+    /// Those that are neither done nor abandoned, by name and state.
+    pub unfinished: Counted,
+    /// The newest, by name, state and outcome.
+    pub newest: Counted,
+}
+
+/// Groups, and whether they are all there is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Counted {
+    /// Sagas in all groups together.
+    pub counted: u64,
+    /// Whether no saga was left out.
+    pub complete: bool,
+    /// The groups, the largest first.
+    pub groups: Vec<Group>,
+}
+
+/// Looks at the database for `status`: what became of these sagas, which failed, how many there are.
+pub async fn look(inspector: &Inspector, recovered: &[SagaId], now: Time) -> DatabaseView {
+    let (names, failed_sagas, sagas) = tokio::join!(
+        in_time(find_names(inspector, recovered)),
+        in_time(list_failed(inspector, now)),
+        in_time(count_sagas(inspector, now)),
+    );
+    DatabaseView { source: inspector.describe().to_string(), names, failed_sagas, sagas }
+}
+
+/// Names and present states of sagas.
+async fn find_names(inspector: &Inspector, ids: &[SagaId]) -> Result<SagaNames, SagasError> {
+    let sagas = inspector.load_sagas(ids).await?;
+    Ok(sagas.into_iter().map(|saga| (saga.id, saga)).collect())
+}
+
+/// The sagas that failed last, whether everything could be undone or not.
+async fn list_failed(inspector: &Inspector, now: Time) -> Result<Vec<ListedSaga>, SagasError> {
+    let filter = Filter { outcomes: vec![Outcome::Failed, Outcome::Stuck], ..Filter::default() };
+    let request = Request { filter, limit: Some(FAILED_SAGAS), may_scan: false, detail: Detail::Full };
+    let mut listing = Listing::begin(inspector.clone(), request, now).await?;
+    let mut failed = Vec::new();
+    while let Some(more) = listing.next().await? {
+        failed.extend(more);
+    }
+    Ok(failed)
+}
+
+async fn count_sagas(inspector: &Inspector, now: Time) -> Result<SagaCounts, SagasError> {
+    let source = inspector.describe();
+    if !source.has_time_index() && inspector.has_more_than(FREE_SCAN).await? {
+        return Err(SagasError::NeedsScan { source_name: source.url.clone() });
+    }
+    let unfinished = Filter { unfinished: true, ..Filter::default() };
+    let unfinished = count(inspector, unfinished, vec![Key::Name, Key::State], UNFINISHED_SAGAS, now).await?;
+    let keys = vec![Key::Name, Key::State, Key::Outcome];
+    let newest = count(inspector, Filter::default(), keys, NEWEST_SAGAS, now).await?;
+    Ok(SagaCounts { source: source.to_string(), unfinished, newest })
+}
+
+async fn count(
+    inspector: &Inspector,
+    filter: Filter,
+    keys: Vec<Key>,
+    most: u64,
+    now: Time,
+) -> Result<Counted, SagasError> {
+    let mut counting = Counting::begin(inspector.clone(), filter, keys, Some(most), now).await?;
+    while counting.advance().await? {}
+    let (counted, _) = counting.progress();
+    Ok(Counted { counted, complete: !counting.coverage().is_cut, groups: counting.groups() })
+}
+
+async fn in_time<T>(question: impl Future<Output = Result<T, SagasError>>) -> Part<T> {
     match tokio::time::timeout(PATIENCE, question).await {
         Ok(Ok(answer)) => Part::Present(answer),
         Ok(Err(error)) => Part::Missing(format!("the database says: {error}")),

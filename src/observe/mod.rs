@@ -13,9 +13,12 @@
 pub mod activation;
 pub mod database;
 pub mod recovery;
+pub mod saga;
+pub mod sagas;
 pub mod secs;
 pub mod status;
 pub mod task;
+pub mod why;
 
 /// A part of a report that may be missing.
 #[derive(Clone, Debug, PartialEq)]

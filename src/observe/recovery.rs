@@ -193,10 +193,11 @@ impl Recovery {
     /// Adds what the database knows of the recovered sagas.
     pub fn add_names(&mut self, names: &SagaNames) {
         for recovered in self.recent_recoveries.iter_mut().flatten() {
-            if let Some(summary) = names.get(&recovered.saga_id) {
-                recovered.name = Some(summary.name.clone());
-                recovered.state = Some(summary.state.clone());
-                recovered.current_sec = summary.current_sec;
+            if let Some(saga) = names.get(&recovered.saga_id) {
+                // What cannot be read there does not replace what the report says.
+                recovered.name = saga.name.value().cloned().or_else(|| recovered.name.take());
+                recovered.state = saga.state.value().cloned();
+                recovered.current_sec = saga.current_sec.value().copied();
             }
         }
     }
@@ -409,17 +410,23 @@ mod tests {
 
     #[test]
     fn names_come_from_the_database_when_there_is_one() {
-        use crate::store::sagas::SagaSummary;
+        use crate::saga_log::record::{Field, SagaRecord};
         let mut recovery = Recovery::new(&fetched(report()));
         let id = recovery.recovered_ids()[0];
-        let summary = SagaSummary {
+        let saga = SagaRecord {
             id,
-            name: "project-create".to_owned(),
-            state: "done".to_owned(),
-            current_sec: None,
-            time_created: "2026-11-02T09:00:00Z".parse().unwrap(),
+            creator: Field::NoColumn,
+            time_created: Field::NoColumn,
+            name: Field::Value("project-create".to_owned()),
+            state: Field::Value("done".to_owned()),
+            current_sec: Field::Null,
+            adopt_generation: Field::NoColumn,
+            adopt_time: Field::NoColumn,
+            abandon_time: Field::NoColumn,
+            abandon_reason: Field::NoColumn,
+            abandon_comment: Field::NoColumn,
         };
-        recovery.add_names(&SagaNames::from([(id, summary)]));
+        recovery.add_names(&SagaNames::from([(id, saga)]));
         let named: Vec<_> = recovery
             .recent_recoveries
             .unwrap()

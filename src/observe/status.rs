@@ -1,8 +1,9 @@
 //! The main view: one coordinator, its saga recovery, and what its database adds.
 
 use super::Part;
-use super::database::SagaNames;
+use super::database::{DatabaseView, SagaCounts};
 use super::recovery::{Recovery, Trouble};
+use super::sagas::ListedSaga;
 use crate::client::error::CallError;
 use crate::client::{Client, FetchedTask};
 use crate::wire::bgtasks::SAGA_RECOVERY;
@@ -32,10 +33,10 @@ pub struct Status {
     /// Its saga recovery.
     #[serde(flatten)]
     pub recovery: Recovery,
-    /// Sagas that failed of late: not asked for yet.
-    pub failed_sagas: (),
-    /// Sagas by name and state: not asked for yet.
-    pub sagas: (),
+    /// Sagas that failed, latest failure first; `None` without a database to ask.
+    pub failed_sagas: Option<Vec<ListedSaga>>,
+    /// Sagas by name, state and outcome; `None` without a database to ask.
+    pub sagas: Option<SagaCounts>,
     /// What is missing or odd, and why.
     pub notes: Vec<String>,
 }
@@ -122,15 +123,32 @@ impl Status {
         if recovery.since_start.is_some() && recovery.recent_passes.is_none() {
             notes.push("the coordinator keeps no history of passes".to_owned());
         }
-        Self { coordinator, recovery, failed_sagas: (), sagas: (), notes }
+        Self { coordinator, recovery, failed_sagas: None, sagas: None, notes }
     }
 
-    /// Adds what the database knows of the recovered sagas, or why it is not known.
-    pub fn add_names(&mut self, names: Part<SagaNames>) {
+    /// Adds what the database knows, or why it is not known.
+    pub fn add_database(&mut self, view: Part<DatabaseView>) {
+        let DatabaseView { source: _, names, failed_sagas, sagas } = match view {
+            Part::Present(view) => view,
+            Part::Missing(reason) => {
+                self.notes.push(format!("nothing is known from the database: {reason}"));
+                return;
+            }
+        };
         match names {
             Part::Present(names) => self.recovery.add_names(&names),
             Part::Missing(reason) => {
                 self.notes.push(format!("what became of the recovered sagas is not known: {reason}"));
+            }
+        }
+        match failed_sagas {
+            Part::Present(failed) => self.failed_sagas = Some(failed),
+            Part::Missing(reason) => self.notes.push(format!("which sagas failed is not known: {reason}")),
+        }
+        match sagas {
+            Part::Present(sagas) => self.sagas = Some(sagas),
+            Part::Missing(reason) => {
+                self.notes.push(format!("how many sagas there are is not known: {reason}"))
             }
         }
     }

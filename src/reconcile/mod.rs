@@ -1,23 +1,38 @@
-//! What clients saw, held against what the records say: the arithmetic that tells a crash that lost nothing from one that
-//! did.
+//! What clients saw, held against what the records say: was anything lost, done twice, or never asked for?
 //!
-//! Pure: values in, verdict out. Whoever asks has to say what the client saw of each request and how often each of their
-//! names is on record.
+//! A pure function of values, shared by everything that makes load and wants to know afterwards what became of it. Who
+//! gathers the two sides, from a ledger in memory or from a file, from an API or from a database, is no concern of it.
+//!
+//! # What proves what
+//!
+//! Few things are wrong in themselves: an *acknowledged* request without a record (lost), more than one record of one
+//! request (a duplicate), and something whose deletion was acknowledged and that is there all the same. A request that
+//! failed, or whose answer never came, may have left a record or not; both are fine, since a coordinator that takes a
+//! request up and then crashes finishes it by recovery. They are counted apart, for "failed, yet done" is exactly what a
+//! client wants to know. A record that no request of the run explains makes the verdict "inconsistent" too: a number that
+//! nobody can explain is never called consistent.
+//!
+//! The records have to be read after the last acknowledgement. Requests without one may still be on their way then, so
+//! *absent* means absent at the time of reading.
 
-use serde::Serialize;
-use std::collections::HashMap;
+use serde::{Deserialize, Serialize};
+use std::iter::Peekable;
 
-/// How many names of a bad class are worth listing; the count tells the rest.
-const NAMES_LISTED: usize = 100;
-
-/// What a client knows of one of its requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the client knows of a request when all is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Seen {
-    /// It was told that it is done.
+    /// An answer said that it was done.
     Acknowledged,
-    /// It was told no, or the request never left.
+    /// It was made and deleted again, and answers said so.
+    Deleted,
+    /// It was made, an answer said so, and a later one said that there is no such thing: lost, whatever is on record now.
+    Gone,
+    /// An answer said no.
     Failed,
-    /// It was sent, and no answer came.
+    /// It provably never left the client, so there must be no record of it.
+    Unsent,
+    /// It was sent, and no answer tells what became of it.
     InDoubt,
 }
 
@@ -25,9 +40,9 @@ pub enum Seen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Nothing acknowledged is missing and nothing is there twice.
+    /// Every number is explained.
     Consistent,
-    /// Something is lost or duplicated.
+    /// Something is lost or duplicated, or is not explained.
     Inconsistent,
     /// Nobody could be asked.
     NotChecked,
@@ -48,17 +63,37 @@ pub struct Reconciliation {
     pub lost_names: Vec<String>,
     /// Told no, and not on record.
     pub failed_absent: Option<u64>,
-    /// Told no or cut before an answer, and on record all the same.
+    /// Told no, and on record all the same: it was done after all.
     pub failed_recorded: Option<u64>,
     /// No answer, and not on record.
     pub in_doubt_absent: Option<u64>,
     /// No answer, and on record: completed while nobody listened, by recovery for example.
     pub in_doubt_recorded: Option<u64>,
+    /// No answer, and nothing to look it up by. Absent where everything has a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_doubt_unknown: Option<u64>,
+    /// Made and deleted again, and gone. Absent where nothing is deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted_absent: Option<u64>,
+    /// Deleted, by its answer, and there all the same. Absent where nothing is deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted_recorded: Option<u64>,
+    /// The first of these, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deleted_recorded_names: Vec<String>,
     /// On record more than once.
     pub duplicates: Option<u64>,
     /// The first of these, by name.
     pub duplicate_names: Vec<String>,
+    /// On record, and never requested, or requested by something that never left.
+    pub unexplained: Option<u64>,
+    /// The first of these, by name.
+    pub unexplained_names: Vec<String>,
 }
+
+/// How many names of each kind are kept. A run that lost everything should not print a million of them; the counts are
+/// whole all the same.
+pub const MOST_NAMES: usize = 1000;
 
 impl Reconciliation {
     /// Nobody could be asked.
@@ -73,101 +108,186 @@ impl Reconciliation {
             failed_recorded: None,
             in_doubt_absent: None,
             in_doubt_recorded: None,
+            in_doubt_unknown: None,
+            deleted_absent: None,
+            deleted_recorded: None,
+            deleted_recorded_names: Vec::new(),
             duplicates: None,
             duplicate_names: Vec::new(),
+            unexplained: None,
+            unexplained_names: Vec::new(),
         }
     }
 
-    /// Whether something is lost or duplicated.
+    /// Whether something is known to be wrong. Not having been checked is not wrong, only not known.
     pub fn is_inconsistent(&self) -> bool {
         self.verdict == Verdict::Inconsistent
     }
 }
 
-/// Holds what was seen of each request against how often its name is on record.
-pub fn reconcile(
-    requests: impl IntoIterator<Item = (String, Seen)>,
-    recorded: &HashMap<String, u64>,
+/// Holds the requests of a run against the keys that are on record of it, in any order; a key that is recorded twice
+/// stands there twice. `name` tells how people call a key.
+///
+/// Memory beyond the arguments is bounded: the records are sorted in place and walked beside the requests.
+///
+/// # Panics
+///
+/// If `requests` are not in strictly ascending order of their keys; whoever keeps them made a mistake then.
+pub fn reconcile<K: Ord>(
+    requests: impl IntoIterator<Item = (K, Seen)>,
+    mut recorded: Vec<K>,
+    name: impl Fn(&K) -> String,
 ) -> Reconciliation {
-    let (mut acknowledged, mut lost, mut duplicates) = (0, 0, 0);
-    let (mut failed, mut in_doubt) = ([0, 0], [0, 0]);
-    let (mut lost_names, mut duplicate_names) = (Vec::new(), Vec::new());
-    let note = |names: &mut Vec<String>, name: &str| {
-        if names.len() < NAMES_LISTED {
-            names.push(name.to_owned());
+    recorded.sort_unstable();
+    let mut records = Repeated { keys: recorded.into_iter().peekable() }.peekable();
+    let mut findings = Findings::new(name);
+    let mut last: Option<K> = None;
+    for (key, seen) in requests {
+        assert!(last.as_ref().is_none_or(|last| *last < key), "requests come in ascending order, once each");
+        while let Some((stranger, times)) = records.next_if(|(recorded, _)| *recorded < key) {
+            findings.count_stranger(&stranger, times);
         }
-    };
-    for (name, seen) in requests {
-        let times = recorded.get(&name).copied().unwrap_or(0);
-        if times > 1 {
-            duplicates += 1;
-            note(&mut duplicate_names, &name);
-        }
-        let there = usize::from(times > 0);
-        match seen {
-            Seen::Acknowledged if times > 0 => acknowledged += 1,
-            Seen::Acknowledged => {
-                lost += 1;
-                note(&mut lost_names, &name);
-            }
-            Seen::Failed => failed[there] += 1,
-            Seen::InDoubt => in_doubt[there] += 1,
+        let times = records.next_if(|(recorded, _)| *recorded == key).map_or(0, |(_, times)| times);
+        findings.count(&key, seen, times);
+        last = Some(key);
+    }
+    for (stranger, times) in records {
+        findings.count_stranger(&stranger, times);
+    }
+    findings.judged()
+}
+
+/// Counts what is bad, and keeps the first names of it.
+#[derive(Default)]
+struct Named {
+    count: u64,
+    names: Vec<String>,
+}
+
+impl Named {
+    fn add(&mut self, name: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.names.len() < MOST_NAMES {
+            self.names.push(name());
         }
     }
-    let good = lost == 0 && duplicates == 0;
-    Reconciliation {
-        verdict: if good { Verdict::Consistent } else { Verdict::Inconsistent },
-        reason: None,
-        acknowledged_recorded: Some(acknowledged),
-        lost: Some(lost),
-        lost_names,
-        failed_absent: Some(failed[0]),
-        failed_recorded: Some(failed[1]),
-        in_doubt_absent: Some(in_doubt[0]),
-        in_doubt_recorded: Some(in_doubt[1]),
-        duplicates: Some(duplicates),
-        duplicate_names,
+}
+
+/// How the requests of a run fall into classes, and which are wrong.
+struct Findings<N> {
+    name: N,
+    acknowledged_recorded: u64,
+    lost: Named,
+    failed: [u64; 2],
+    in_doubt: [u64; 2],
+    deleted_absent: u64,
+    deleted_recorded: Named,
+    duplicates: Named,
+    unexplained: Named,
+}
+
+impl<N> Findings<N> {
+    fn new(name: N) -> Self {
+        Self {
+            name,
+            acknowledged_recorded: 0,
+            lost: Named::default(),
+            failed: [0; 2],
+            in_doubt: [0; 2],
+            deleted_absent: 0,
+            deleted_recorded: Named::default(),
+            duplicates: Named::default(),
+            unexplained: Named::default(),
+        }
+    }
+
+    fn count<K>(&mut self, key: &K, seen: Seen, times: u64)
+    where
+        N: Fn(&K) -> String,
+    {
+        let name = || (self.name)(key);
+        let recorded = usize::from(times > 0);
+        match (seen, times) {
+            (Seen::Acknowledged, 0) | (Seen::Gone, _) => self.lost.add(name),
+            (Seen::Acknowledged, _) => self.acknowledged_recorded += 1,
+            (Seen::Deleted, 0) => self.deleted_absent += 1,
+            (Seen::Deleted, _) => self.deleted_recorded.add(name),
+            (Seen::Failed, _) => self.failed[recorded] += 1,
+            (Seen::Unsent, _) => {
+                self.failed[recorded] += 1;
+                if times > 0 {
+                    self.unexplained.add(name);
+                }
+            }
+            (Seen::InDoubt, _) => self.in_doubt[recorded] += 1,
+        }
+        self.count_repetition(key, times);
+    }
+
+    fn count_stranger<K>(&mut self, key: &K, times: u64)
+    where
+        N: Fn(&K) -> String,
+    {
+        self.unexplained.add(|| (self.name)(key));
+        self.count_repetition(key, times);
+    }
+
+    fn count_repetition<K>(&mut self, key: &K, times: u64)
+    where
+        N: Fn(&K) -> String,
+    {
+        if times > 1 {
+            self.duplicates.add(|| (self.name)(key));
+        }
+    }
+
+    fn judged(self) -> Reconciliation {
+        let wrong = [&self.lost, &self.deleted_recorded, &self.duplicates, &self.unexplained];
+        let good = wrong.iter().all(|named| named.count == 0);
+        let deletes = self.deleted_absent + self.deleted_recorded.count > 0;
+        Reconciliation {
+            verdict: if good { Verdict::Consistent } else { Verdict::Inconsistent },
+            reason: None,
+            acknowledged_recorded: Some(self.acknowledged_recorded),
+            lost: Some(self.lost.count),
+            lost_names: self.lost.names,
+            failed_absent: Some(self.failed[0]),
+            failed_recorded: Some(self.failed[1]),
+            in_doubt_absent: Some(self.in_doubt[0]),
+            in_doubt_recorded: Some(self.in_doubt[1]),
+            in_doubt_unknown: None,
+            deleted_absent: deletes.then_some(self.deleted_absent),
+            deleted_recorded: deletes.then_some(self.deleted_recorded.count),
+            deleted_recorded_names: self.deleted_recorded.names,
+            duplicates: Some(self.duplicates.count),
+            duplicate_names: self.duplicates.names,
+            unexplained: Some(self.unexplained.count),
+            unexplained_names: self.unexplained.names,
+        }
+    }
+}
+
+/// Sorted keys, each once, with how often it stood there.
+struct Repeated<I: Iterator> {
+    keys: Peekable<I>,
+}
+
+impl<I> Iterator for Repeated<I>
+where
+    I: Iterator,
+    I::Item: PartialEq,
+{
+    type Item = (I::Item, u64);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let key = self.keys.next()?;
+        let mut times = 1;
+        while self.keys.next_if_eq(&key).is_some() {
+            times += 1;
+        }
+        Some((key, times))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn seen() -> impl Strategy<Value = Seen> {
-        prop_oneof![Just(Seen::Acknowledged), Just(Seen::Failed), Just(Seen::InDoubt)]
-    }
-
-    proptest! {
-        #[test]
-        fn every_request_is_in_exactly_one_class(requests in prop::collection::vec((seen(), 0_u64..3), 0..200)) {
-            let named: Vec<_> =
-                requests.iter().enumerate().map(|(index, (seen, _))| (format!("n-{index}"), *seen)).collect();
-            let recorded =
-                requests.iter().enumerate().map(|(index, (_, times))| (format!("n-{index}"), *times)).collect();
-            let result = reconcile(named, &recorded);
-            let classes = [
-                result.acknowledged_recorded, result.lost, result.failed_absent, result.failed_recorded,
-                result.in_doubt_absent, result.in_doubt_recorded,
-            ];
-            let sum: u64 = classes.iter().map(|class| class.expect("it was checked")).sum();
-            prop_assert_eq!(sum, requests.len() as u64);
-            let lost = requests.iter().filter(|(seen, times)| *seen == Seen::Acknowledged && *times == 0).count();
-            let twice = requests.iter().filter(|(_, times)| *times > 1).count();
-            prop_assert_eq!(result.lost, Some(lost as u64));
-            prop_assert_eq!(result.duplicates, Some(twice as u64));
-            prop_assert_eq!(result.is_inconsistent(), lost + twice > 0);
-        }
-    }
-
-    #[test]
-    fn what_is_lost_is_named() {
-        let requests = [("a", Seen::Acknowledged), ("b", Seen::Acknowledged), ("c", Seen::InDoubt)];
-        let recorded = HashMap::from([("a".to_owned(), 1), ("c".to_owned(), 2)]);
-        let result = reconcile(requests.map(|(name, seen)| (name.to_owned(), seen)), &recorded);
-        assert_eq!(result.lost_names, ["b"]);
-        assert_eq!(result.duplicate_names, ["c"]);
-        assert_eq!(result.verdict, Verdict::Inconsistent);
-    }
-}
+mod tests;

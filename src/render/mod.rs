@@ -12,15 +12,22 @@
 
 pub mod activate;
 pub mod blast;
+pub mod blast_clean;
+pub mod blast_html;
+pub mod drill;
 pub mod escape;
 pub mod json;
+pub mod saga;
+pub mod sagas;
 pub mod secs;
 pub mod status;
 pub mod style;
 pub mod table;
 pub mod task;
 pub mod tasks;
+pub mod text;
 pub mod time;
+pub mod why;
 
 use crate::wire::time::Time;
 use style::Paint;

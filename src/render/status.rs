@@ -1,5 +1,7 @@
 //! `status`: who the coordinator is, its task block, and the tables.
 
+mod sagas;
+
 use super::escape::escape;
 use super::style::Style;
 use super::{Limit, Look, task, time};
@@ -9,11 +11,14 @@ use std::time::Duration;
 
 /// Writes the whole view.
 pub fn render_status(out: &mut dyn Write, look: &Look, status: &Status, limit: Limit) -> io::Result<()> {
-    let Status { coordinator, recovery, failed_sagas: (), sagas: (), notes } = status;
+    let Status { coordinator, recovery, failed_sagas, sagas, notes } = status;
     render_coordinator(out, look, coordinator)?;
     writeln!(out)?;
     task::render_recovery(out, look, recovery)?;
     task::render_tables(out, look, recovery, limit)?;
+    if failed_sagas.is_some() || sagas.is_some() {
+        sagas::render_database(out, look, failed_sagas.as_deref(), sagas.as_ref(), limit)?;
+    }
     render_notes(out, look, notes)
 }
 

@@ -104,6 +104,8 @@ pub struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<Cell>>,
     indent: usize,
+    /// Widths of the part before this one; empty for a table that begins.
+    before: Vec<usize>,
 }
 
 /// A column was asked for that a table does not have.
@@ -117,7 +119,7 @@ pub struct UnknownColumn {
 impl Table {
     /// A table without rows.
     pub fn new(columns: &[Column]) -> Self {
-        Self { columns: columns.to_vec(), rows: Vec::new(), indent: 0 }
+        Self { columns: columns.to_vec(), rows: Vec::new(), indent: 0, before: Vec::new() }
     }
 
     /// The same, so many columns further right.
@@ -150,14 +152,61 @@ impl Table {
                 .map(|row| kept.iter().map(|&index| row[index].clone()).collect())
                 .collect(),
             indent: self.indent,
+            before: Vec::new(),
         })
+    }
+
+    /// Leaves out columns of `least` importance, one after the other in this order, until the rest fits the width there is.
+    /// Says which were left out.
+    pub fn fit(self, look: &Look, least_important: &[&'static str]) -> (Self, Vec<&'static str>) {
+        let Some(available) = look.width else { return (self, Vec::new()) };
+        let mut table = self;
+        let mut left_out = Vec::new();
+        for &title in least_important {
+            if table.total(&table.fitted_widths(look.width)) <= available {
+                break;
+            }
+            let kept: Vec<String> = table
+                .columns
+                .iter()
+                .filter(|column| column.title != title)
+                .map(|column| column.title.to_owned())
+                .collect();
+            if kept.len() < table.columns.len() {
+                table = table.select(&kept).expect("its own columns");
+                left_out.push(title);
+            }
+        }
+        (table, left_out)
+    }
+
+    /// Titles of the columns, as [`select`](Self::select) takes them.
+    pub fn titles(&self) -> Vec<String> {
+        self.columns.iter().map(|column| column.title.to_owned()).collect()
+    }
+
+    /// How wide the columns are drawn, for a part that follows.
+    pub fn widths(&self, look: &Look) -> Vec<usize> {
+        self.fitted_widths(look.width)
+    }
+
+    /// The same as a continuation of a table that was drawn with these widths: without a head, and at least as wide. This
+    /// is how a table is drawn whose end is not known, without keeping its rows.
+    pub fn continuing(self, widths: Vec<usize>) -> Self {
+        assert_eq!(widths.len(), self.columns.len(), "a part has the columns of the whole");
+        Self { before: widths, ..self }
     }
 
     /// Writes the table, head first.
     pub fn render(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
         let widths = self.fitted_widths(look.width);
+        let is_first = self.before.is_empty();
         let mut builder = Builder::with_capacity(self.rows.len() + 1, self.columns.len());
-        builder.push_record(self.columns.iter().map(|column| column.title));
+        // The head of a continuation only keeps the columns as wide as they were, and is not written.
+        builder.push_record(self.columns.iter().zip(&widths).map(|(column, &width)| match is_first {
+            true => Cow::Borrowed(column.title),
+            false => Cow::Owned("x".repeat(width)),
+        }));
         for row in &self.rows {
             builder.push_record(row.iter().zip(&widths).map(|(cell, &width)| cut(&cell.text, width)));
         }
@@ -181,7 +230,7 @@ impl Table {
                 }
             }
         }
-        for line in table.to_string().lines() {
+        for line in table.to_string().lines().skip(usize::from(!is_first)) {
             writeln!(out, "{:indent$}{}", "", line.trim_end(), indent = self.indent)?;
         }
         Ok(())
@@ -195,13 +244,12 @@ impl Table {
             .enumerate()
             .map(|(index, column)| {
                 let cells = self.rows.iter().map(|row| get_line_width(&row[index].text));
-                cells.max().unwrap_or(0).max(get_line_width(column.title))
+                let before = self.before.get(index).copied().unwrap_or(0);
+                cells.max().unwrap_or(0).max(get_line_width(column.title)).max(before)
             })
             .collect();
         let Some(available) = available else { return widths };
-        let needed: usize =
-            self.indent + widths.iter().sum::<usize>() + GAP * self.columns.len().saturating_sub(1);
-        let mut excess = needed.saturating_sub(available);
+        let mut excess = self.total(&widths).saturating_sub(available);
         // The last of the columns that may be cut gives way first: what stands further left tells more.
         for (width, column) in widths.iter_mut().zip(&self.columns).rev() {
             let Some(least) = column.least else { continue };
@@ -210,6 +258,11 @@ impl Table {
             excess -= given;
         }
         widths
+    }
+
+    /// How wide a table of these widths is.
+    fn total(&self, widths: &[usize]) -> usize {
+        self.indent + widths.iter().sum::<usize>() + GAP * self.columns.len().saturating_sub(1)
     }
 }
 
@@ -306,6 +359,37 @@ mod tests {
         assert_eq!(cut("日本語日本語", 7), "日本語…");
         assert_eq!(cut("日本語日本語", 6), "日本…");
         assert_eq!(cut("abc", 3), "abc");
+    }
+
+    #[test]
+    fn the_least_important_columns_make_room() {
+        let plain = Look::plain("2026-11-02T09:20:00Z".parse().unwrap());
+        let titles = |width| {
+            let look = Look { width, ..plain };
+            let (table, left_out) = sample().fit(&look, &["COUNT", "ID"]);
+            (table.titles().join(" "), left_out)
+        };
+        assert_eq!(titles(None), ("ID COUNT MESSAGE".to_owned(), vec![]));
+        assert_eq!(titles(Some(31)), ("ID COUNT MESSAGE".to_owned(), vec![]));
+        assert_eq!(titles(Some(30)), ("ID MESSAGE".to_owned(), vec!["COUNT"]));
+        assert_eq!(titles(Some(5)), ("MESSAGE".to_owned(), vec!["COUNT", "ID"]));
+    }
+
+    #[test]
+    fn a_table_can_be_drawn_in_parts() {
+        let look = Look::plain("2026-11-02T09:20:00Z".parse().unwrap());
+        let first = sample();
+        let widths = first.widths(&look);
+        let mut more = Table::new(&COLUMNS).indented(2);
+        more.push(vec![Cell::new("b-1"), Cell::new(7), Cell::new("x")]);
+        let more = more.continuing(widths);
+        insta::assert_snapshot!(rendered(&first, None, Paint::Off) + &rendered(&more, None, Paint::Off), @r#"
+        ID          COUNT  MESSAGE
+        a-1             7  short
+        long-id-22   1234  what a server said\x1b[31m, at length
+        ?               -  -
+        b-1             7  x
+        "#);
     }
 
     #[test]

@@ -10,6 +10,8 @@
 //!   sqlite/, postgres/, noop.rs    backends
 //! ```
 //!
+//! Beside these stands [`inspect`]: looking at any database of sagas, ours or not, whole or not.
+//!
 //! # Writing: one queue, committed together
 //!
 //! All writes of a process go through one queue in the order in which they were handed over, and a backend commits
@@ -28,8 +30,10 @@
 //! example, ends the process through the handler given at opening: there is no way to go on that keeps the promises
 //! above, and a coordinator is made to be restarted.
 
+pub mod contents;
 pub mod domain;
 pub mod error;
+pub mod inspect;
 pub mod noop;
 pub mod postgres;
 mod queue;

@@ -6,6 +6,7 @@
 pub mod bgtasks;
 pub mod error;
 pub mod external;
+pub mod fault;
 pub mod ids;
 pub mod info;
 pub mod name;

@@ -31,6 +31,7 @@ pub(crate) fn sqlite(path: &Path) -> SharedStore {
 pub(crate) fn sec(store: &SharedStore, sec_id: SecId, always_strict: bool) -> (Sagas, Recovery) {
     let (announcer, recovery): (Announcer, Recovery) = Recovery::new();
     let sagas = Sagas::start(SecConfig {
+        faults: None,
         sec_id,
         store: Arc::clone(store),
         registry: Arc::new(SagaRegistry::reference()),

@@ -1,6 +1,7 @@
 //! Measures the budgets of the design: each figure beside the physical limit that it is a share of, in one run.
 //!
-//! `cargo bench` runs everything, `cargo bench -- sagas recovery` only those parts. Figures of one run can be compared
+//! `cargo bench` runs everything, `cargo bench -- sagas recovery` only those parts. `cargo bench -- load --install` also
+//! installs the load generators that `blast` is measured beside; without it those that are missing are left out. Figures of one run can be compared
 //! with each other; figures of two runs only if the machine was equally busy, so budgets are ratios. Nothing here is a
 //! test: a slow machine fails nothing.
 
@@ -9,6 +10,8 @@
 mod cli;
 mod disk;
 mod lab;
+mod list;
+mod load;
 mod planning;
 mod postgres;
 mod recovery;
@@ -31,7 +34,9 @@ const PARTS: &[Part] = &[
     ("recovery", recovery::run),
     ("postgres", postgres::run),
     ("planning", planning::run),
+    ("list", list::run),
     ("cli", cli::run),
+    ("load", load::run),
 ];
 
 fn main() {
@@ -41,6 +46,16 @@ fn main() {
         && command == recovery::LEAVE_UNFINISHED
     {
         return recovery::leave_unfinished(dir.as_ref(), count.parse().expect("a number of sagas"));
+    }
+    let (flags, arguments): (Vec<_>, Vec<_>) =
+        arguments.into_iter().partition(|argument| argument.starts_with("--"));
+    match flags.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => {}
+        ["--install"] => load::install(),
+        _ => {
+            println!("unknown flag {}; the only one is --install", flags.join(" "));
+            std::process::exit(2);
+        }
     }
     let known: Vec<_> = PARTS.iter().map(|(name, _)| *name).collect();
     if let Some(unknown) = arguments.iter().find(|argument| !known.contains(&argument.as_str())) {

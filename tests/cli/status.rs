@@ -54,7 +54,7 @@ fn our_coordinator_tells_everything() {
           TIME                      SAGA_ID                               KIND       MESSAGE
           2026-11-02T09:15:22.719Z  0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0008  transient  Service Unavailable: no connection
           2026-11-02T09:15:22.718Z  0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0009  permanent  Internal Error: failed to resume saga: deserialize failed: expected value at line 1 column 1
-    note: what became of the recovered sagas is not known: sqlite:/nonexistent/sagactl.db: cannot open database /nonexistent/sagactl.db: there is no such file
+    note: nothing is known from the database: cannot open database /nonexistent/sagactl.db: there is no such file
     = 0
     "#);
 }
@@ -93,7 +93,7 @@ fn both_vintages_of_a_nexus_are_read() {
           2026-11-02T09:15:22.718Z  0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0009  permanent  Internal Error: failed to resume saga: deserialize failed: expected value at line 1 column 1
     note: the coordinator does not say who it is (it has no GET /info)
     note: the coordinator keeps no history of passes
-    note: what became of the recovered sagas is not known: no database; --db-url names one
+    note: nothing is known from the database: no database; --db-url names one
     = 0
     "#);
     insta::assert_snapshot!(run("nexus/task-2024.json"), @r#"
@@ -127,7 +127,7 @@ fn both_vintages_of_a_nexus_are_read() {
           2026-11-02T09:15:22.718Z  0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0009  ?     Internal Error: failed to resume saga: deserialize failed: expected value at line 1 column 1
     note: the coordinator does not say who it is (it has no GET /info)
     note: the coordinator keeps no history of passes
-    note: what became of the recovered sagas is not known: no database; --db-url names one
+    note: nothing is known from the database: no database; --db-url names one
     = 0
     "#);
 }
@@ -153,6 +153,7 @@ fn an_activation_under_way_and_one_that_never_was() {
       currently executing: no
       last completed activation: never
     note: the coordinator does not say who it is (it has no GET /info)
+    note: nothing is known from the database: no database; --db-url names one
     "#);
 }
 
@@ -202,6 +203,7 @@ fn a_report_of_an_unknown_shape_is_shown_as_it_came() {
             }
     note: the coordinator does not say who it is (it has no GET /info)
     note: the recovery report is of a shape that this version does not know: it has no field "last_pass"
+    note: nothing is known from the database: no database; --db-url names one
     = 0
     "#);
 }
@@ -312,17 +314,16 @@ fn a_database_out_of_reach_takes_nothing_away_from_the_rest() {
     let server = coordinator();
     let env = TestEnv::at(&server);
     for (arguments, reason) in [
-        (&["status"][..], "sqlite:/nonexistent/sagactl.db: cannot open database"),
-        (&["status", "--db-url", "sqlite:none.db"], "sqlite:none.db: cannot open database"),
+        (&["status"][..], "cannot open database /nonexistent/sagactl.db: there is no such file"),
+        (&["status", "--db-url", "sqlite:none.db"], "cannot open database none.db: there is no such file"),
         (
             &["status", "--db-url", "postgresql://root:s3cret@127.0.0.1:1/omicron"],
-            "postgresql://127.0.0.1:1/omicron: cannot open database postgresql://root@127.0.0.1:1/omicron: \
-             error connecting to server: Connection refused",
+            "cannot connect to postgresql://root@127.0.0.1:1/omicron: error connecting to server: Connection refused",
         ),
     ] {
         let run = env.run(arguments);
         assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run}");
-        let note = format!("note: what became of the recovered sagas is not known: {reason}");
+        let note = format!("note: nothing is known from the database: {reason}");
         assert!(run.stdout.contains(&note), "{run}");
     }
 }

@@ -5,8 +5,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Kind};
 use crate::cli::fatal::end_process;
 use crate::coordinator::identity::{IdentityError, write_whole};
-use crate::coordinator::sagas::SagaRegistry;
-use crate::coordinator::server::{Config, Coordinator, DATABASE_FILE, Database, StartError};
+use crate::coordinator::server::{Config, Coordinator, DATABASE_FILE, Database, SagaSet, StartError};
 use crate::store::error::StoreError;
 use crate::store::postgres::{self, OnSessionLoss};
 use crate::wire::ids::SecId;
@@ -15,7 +14,6 @@ use slog::Drain;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The reference coordinator
@@ -63,6 +61,9 @@ struct RunArgs {
     /// Write `sec_id`, `internal_url`, `external_url`, `db_url` and `pid` as JSON here once both APIs answer
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    /// Take faults and run sagas for drills: whoever reaches the internal API can then kill this process
+    #[arg(long)]
+    allow_faults: bool,
     /// End when standard input closes: for those who start coordinators and must not leave any behind
     #[arg(long, hide = true)]
     until_stdin_closes: bool,
@@ -92,13 +93,13 @@ fn parse_period(text: &str) -> Result<Duration, String> {
 }
 
 /// Runs one of the commands.
-pub fn run(ctx: &mut Context<'_>, args: CoordinatorArgs) -> CommandResult {
+pub fn run(ctx: &mut Context<'_>, args: CoordinatorArgs, sagas: fn() -> SagaSet) -> CommandResult {
     match args.command {
-        CoordinatorCommand::Run(args) => run_coordinator(ctx, *args),
+        CoordinatorCommand::Run(args) => run_coordinator(ctx, *args, sagas()),
     }
 }
 
-fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs) -> CommandResult {
+fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs, sagas: SagaSet) -> CommandResult {
     for (flag, address) in [("--internal", args.internal), ("--external", args.external)] {
         if !address.ip().is_loopback() {
             return Err(Failure::unusable(format!("{flag} {address} is not a loopback address"))
@@ -119,8 +120,8 @@ fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs) -> CommandResult {
         recovery_period: args.recovery_period,
         abandon_unrecoverable: args.abandon_unrecoverable,
         always_strict: args.strict,
-        registry: SagaRegistry::reference(),
-        services: Arc::new(()),
+        sagas,
+        allow_faults: args.allow_faults,
         on_fatal: end_process("coordinator stops"),
         log,
     })
@@ -157,7 +158,7 @@ fn locate(
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
         },
-        (None, Some(DbUrl::Postgresql(_)) | None) => default_data_dir(ctx)?,
+        (None, Some(DbUrl::Postgresql(_)) | None) => ctx.default_data_dir()?,
     };
     let database = match given {
         Some(DbUrl::Postgresql(url)) => {
@@ -170,15 +171,6 @@ fn locate(
         None => Database::Sqlite(data_dir.join(DATABASE_FILE)),
     };
     Ok((data_dir, database))
-}
-
-fn default_data_dir(ctx: &Context<'_>) -> Result<PathBuf, Failure> {
-    let directory = |name| ctx.variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let data_home = directory("XDG_DATA_HOME").or_else(|| Some(directory("HOME")?.join(".local/share")));
-    data_home.map(|dir| dir.join("sagactl")).ok_or_else(|| {
-        Failure::unusable("there is no home directory to keep the coordinator's data in")
-            .hint("give --data-dir DIR")
-    })
 }
 
 fn start_failure(error: StartError, on_a_server: bool) -> Failure {

@@ -122,7 +122,9 @@ fn conclude(ctx: &mut Context<'_>, tour: Tour) -> CommandResult {
 impl From<DemoError> for Failure {
     fn from(error: DemoError) -> Self {
         let kind = match &error {
-            DemoError::Harness(HarnessError::Io { .. }) | DemoError::Client(_) => Kind::Unusable,
+            DemoError::Harness(HarnessError::Io { .. }) | DemoError::Client(_) | DemoError::Load(_) => {
+                Kind::Unusable
+            }
             DemoError::Harness(HarnessError::NotReady { .. }) | DemoError::NotRecovered => Kind::TimedOut,
             DemoError::Harness(_) => Kind::Unreachable,
             DemoError::Status(_) | DemoError::Call(_) | DemoError::Store(_) => Kind::Nonsense,

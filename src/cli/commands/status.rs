@@ -49,14 +49,14 @@ pub async fn run(ctx: &mut Context<'_>, args: StatusArgs) -> CommandResult {
 async fn look_once(ctx: &mut Context<'_>, client: &Client) -> Result<Status, Failure> {
     let api = status::ask_api(client).await?;
     let mut status = Status::new(client.base().to_string(), &api.task, &api.info, ctx.now());
-    let ids = status.recovery.recovered_ids();
-    if !ids.is_empty() {
-        let names = match ctx.store(api.info.as_option()) {
-            Part::Present(store) => database::find_names(&store, &ids).await,
-            Part::Missing(reason) => Part::Missing(reason),
-        };
-        status.add_names(names);
-    }
+    let view = match ctx.inspector_of(api.info.as_option()).await {
+        Part::Present(inspector) => {
+            let recovered = status.recovery.recovered_ids();
+            Part::Present(database::look(&inspector, &recovered, ctx.now()).await)
+        }
+        Part::Missing(reason) => Part::Missing(reason),
+    };
+    status.add_database(view);
     Ok(status)
 }
 

@@ -16,6 +16,15 @@ pub(super) fn invalid_request(message: String) -> HttpError {
     HttpError::for_bad_request(Some("InvalidRequest".to_owned()), message)
 }
 
+/// 403: not in this coordinator.
+pub(super) fn forbidden(message: &str) -> HttpError {
+    HttpError::for_client_error(
+        Some("Forbidden".to_owned()),
+        ClientErrorStatusCode::FORBIDDEN,
+        message.to_owned(),
+    )
+}
+
 /// 503: not now. The cause goes to the log only.
 pub(super) fn unavailable(cause: String) -> HttpError {
     HttpError::for_unavail(Some("ServiceNotAvailable".to_owned()), cause)

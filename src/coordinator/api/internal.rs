@@ -5,9 +5,12 @@
 
 use super::errors;
 use crate::coordinator::background::Driver;
+use crate::coordinator::drilled::{Drilled, DrilledKinds, Stage};
+use crate::coordinator::fault::Faults;
 use crate::coordinator::sagas::demo;
 use crate::coordinator::sec::{CreateError, Sagas};
 use crate::wire::bgtasks::{ActivateRequest, BackgroundTask, ITERATIONS_HEADER};
+use crate::wire::fault::{DrilledKind, DrilledSaga, FaultRules, PreparedSaga};
 use crate::wire::ids::{DemoSagaId, SagaId};
 use crate::wire::info::Info;
 use crate::wire::sagas::{DemoSaga, Saga};
@@ -28,11 +31,35 @@ pub struct InternalContext {
     pub sagas: Sagas,
     /// Makes the answer of `GET /info`.
     pub info: Box<dyn Fn() -> Info + Send + Sync>,
+    /// What drills may do, in a coordinator that was started for that.
+    pub drills: Option<Drills>,
+}
+
+/// What a drill works with.
+pub struct Drills {
+    /// Faults that sagas are to have.
+    pub faults: Arc<Faults>,
+    /// Sagas that can be made without anybody's help.
+    pub kinds: DrilledKinds,
+    /// What they are made with.
+    pub stage: Stage,
 }
 
 impl InternalContext {
     fn driver(&self) -> Result<&Driver, HttpError> {
         self.driver.get().ok_or_else(|| errors::unavailable("background tasks are not there yet".to_owned()))
+    }
+
+    fn drills(&self) -> Result<&Drills, HttpError> {
+        self.drills
+            .as_ref()
+            .ok_or_else(|| errors::forbidden("this coordinator was started without --allow-faults"))
+    }
+}
+
+impl Drills {
+    fn kind(&self, name: &str) -> Result<&dyn Drilled, HttpError> {
+        self.kinds.find(name).ok_or_else(|| errors::not_found(&format!("drilled saga with name \"{name}\"")))
     }
 }
 
@@ -70,6 +97,13 @@ pub struct SagaPath {
 pub struct DemoSagaPath {
     /// Its demo id, not its saga id.
     pub demo_saga_id: DemoSagaId,
+}
+
+/// Selects a kind of saga that can be drilled.
+#[derive(Deserialize, JsonSchema)]
+pub struct DrilledKindPath {
+    /// Its name.
+    pub saga_name: String,
 }
 
 /// The order of the list of sagas.
@@ -155,6 +189,42 @@ pub trait InternalApi {
     async fn demo_saga_complete(
         rqctx: RequestContext<Self::Context>,
         path: Path<DemoSagaPath>,
+    ) -> Result<HttpResponseUpdatedNoContent, HttpError>;
+
+    /// Sets the faults of sagas that are created or recovered from now on. Only with --allow-faults.
+    #[endpoint { method = POST, path = "/fault" }]
+    async fn fault_set(
+        rqctx: RequestContext<Self::Context>,
+        body: TypedBody<FaultRules>,
+    ) -> Result<HttpResponseOk<FaultRules>, HttpError>;
+
+    /// Lists kinds of sagas that a drill can make by itself. Only with --allow-faults.
+    #[endpoint { method = GET, path = "/drill/sagas" }]
+    async fn drill_list(
+        rqctx: RequestContext<Self::Context>,
+    ) -> Result<HttpResponseOk<Vec<DrilledKind>>, HttpError>;
+
+    /// Brings about what a saga of a kind needs. Only with --allow-faults.
+    #[endpoint { method = POST, path = "/drill/sagas/{saga_name}/prepare" }]
+    async fn drill_prepare(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<DrilledKindPath>,
+    ) -> Result<HttpResponseOk<PreparedSaga>, HttpError>;
+
+    /// Creates a saga as it was prepared. Only with --allow-faults.
+    #[endpoint { method = POST, path = "/drill/sagas/{saga_name}" }]
+    async fn drill_create(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<DrilledKindPath>,
+        body: TypedBody<DrilledSaga>,
+    ) -> Result<HttpResponseUpdatedNoContent, HttpError>;
+
+    /// Plays the part of somebody outside for a saga that waits for one. Only with --allow-faults.
+    #[endpoint { method = POST, path = "/drill/sagas/{saga_name}/nudge" }]
+    async fn drill_nudge(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<DrilledKindPath>,
+        body: TypedBody<DrilledSaga>,
     ) -> Result<HttpResponseUpdatedNoContent, HttpError>;
 }
 
@@ -263,6 +333,61 @@ impl InternalApi for InternalApiImpl {
             ClientErrorStatusCode::NOT_FOUND,
             format!("demo saga with demo saga id {id} (demo_saga)"),
         ))
+    }
+
+    async fn fault_set(
+        rqctx: RequestContext<InternalContext>,
+        body: TypedBody<FaultRules>,
+    ) -> Result<HttpResponseOk<FaultRules>, HttpError> {
+        let drills = rqctx.context().drills()?;
+        let rules = body.into_inner();
+        if let Some(rule) = rules.rules.iter().find(|rule| !(0.0..=1.0).contains(&rule.share)) {
+            return Err(errors::invalid_request(format!("share {} is not between 0 and 1", rule.share)));
+        }
+        drills.faults.set_rules(rules.rules.clone());
+        Ok(HttpResponseOk(rules))
+    }
+
+    async fn drill_list(
+        rqctx: RequestContext<InternalContext>,
+    ) -> Result<HttpResponseOk<Vec<DrilledKind>>, HttpError> {
+        Ok(HttpResponseOk(rqctx.context().drills()?.kinds.list()))
+    }
+
+    async fn drill_prepare(
+        rqctx: RequestContext<InternalContext>,
+        path: Path<DrilledKindPath>,
+    ) -> Result<HttpResponseOk<PreparedSaga>, HttpError> {
+        let drills = rqctx.context().drills()?;
+        let kind = drills.kind(&path.into_inner().saga_name)?;
+        kind.prepare(&drills.stage)
+            .await
+            .map(HttpResponseOk)
+            .map_err(|error| errors::invalid_request(format!("{error:#}")))
+    }
+
+    async fn drill_create(
+        rqctx: RequestContext<InternalContext>,
+        path: Path<DrilledKindPath>,
+        body: TypedBody<DrilledSaga>,
+    ) -> Result<HttpResponseUpdatedNoContent, HttpError> {
+        let drills = rqctx.context().drills()?;
+        let DrilledSaga { saga_id, params } = body.into_inner();
+        let kind = drills.kind(&path.into_inner().saga_name)?;
+        kind.create(&drills.stage, saga_id, params).await.map_err(creation_failed)?;
+        Ok(HttpResponseUpdatedNoContent())
+    }
+
+    async fn drill_nudge(
+        rqctx: RequestContext<InternalContext>,
+        path: Path<DrilledKindPath>,
+        body: TypedBody<DrilledSaga>,
+    ) -> Result<HttpResponseUpdatedNoContent, HttpError> {
+        let drills = rqctx.context().drills()?;
+        let kind = drills.kind(&path.into_inner().saga_name)?;
+        kind.nudge(&drills.stage, body.into_inner().params)
+            .map_err(|error| errors::invalid_request(format!("{error:#}")))?;
+        Ok(HttpResponseUpdatedNoContent())
     }
 }
 

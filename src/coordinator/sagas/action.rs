@@ -140,22 +140,20 @@ impl RegisteredAction for EffectAction {
 
 impl steno::Action<Engine> for EffectAction {
     fn do_it(&self, context: ActionContext<Engine>) -> BoxFuture<'_, ActionResult> {
-        caught(async move {
+        run_caught(async move {
             let effect = (self.run)(&Inputs { context: &context })?;
             let Effect { statements, output, refusal, awaited } = effect;
             apply(context.user_data(), statements, refusal, awaited).await?;
             Ok(Arc::new(output))
         })
-        .map(|outcome| outcome.unwrap_or_else(|panic| Err(panicked(&panic))))
         .boxed()
     }
 
     fn undo_it(&self, context: ActionContext<Engine>) -> BoxFuture<'_, UndoResult> {
-        caught(async move {
+        undo_caught(async move {
             let statements = (self.undo)(&Inputs { context: &context })?;
             apply(context.user_data(), statements, None, false).await.map_err(anyhow::Error::new)
         })
-        .map(|outcome| outcome.unwrap_or_else(|panic| Err(anyhow::anyhow!("undo action panicked: {panic}"))))
         .boxed()
     }
 
@@ -237,17 +235,11 @@ impl RegisteredAction for StepAction {
 
 impl steno::Action<Engine> for StepAction {
     fn do_it(&self, context: ActionContext<Engine>) -> BoxFuture<'_, ActionResult> {
-        caught(async move { (self.run)(&context).await.map(Arc::new) })
-            .map(|outcome| outcome.unwrap_or_else(|panic| Err(panicked(&panic))))
-            .boxed()
+        run_caught(async move { (self.run)(&context).await.map(Arc::new) }).boxed()
     }
 
     fn undo_it(&self, context: ActionContext<Engine>) -> BoxFuture<'_, UndoResult> {
-        caught(async move { (self.undo)(&context).await })
-            .map(|outcome| {
-                outcome.unwrap_or_else(|panic| Err(anyhow::anyhow!("undo action panicked: {panic}")))
-            })
-            .boxed()
+        undo_caught(async move { (self.undo)(&context).await }).boxed()
     }
 
     fn name(&self) -> ActionName {
@@ -255,8 +247,16 @@ impl steno::Action<Engine> for StepAction {
     }
 }
 
-fn panicked(text: &str) -> ActionError {
-    ActionFailure::internal(format!("action panicked: {text}")).into()
+/// Runs an action; a panic in it becomes its failure.
+pub(in crate::coordinator) async fn run_caught(action: impl Future<Output = ActionResult>) -> ActionResult {
+    caught(action)
+        .await
+        .unwrap_or_else(|panic| Err(ActionFailure::internal(format!("action panicked: {panic}")).into()))
+}
+
+/// Runs an undo action; a panic in it becomes its failure.
+pub(in crate::coordinator) async fn undo_caught(undo: impl Future<Output = UndoResult>) -> UndoResult {
+    caught(undo).await.unwrap_or_else(|panic| Err(anyhow::anyhow!("undo action panicked: {panic}")))
 }
 
 /// Runs a future; a panic in it becomes its text. Nothing it held is used afterwards, so unwind safety is no concern.

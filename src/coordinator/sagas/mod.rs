@@ -48,6 +48,7 @@ pub mod vpc_subnet_create;
 pub mod vpc_subnet_delete;
 
 pub use action::{Effect, EffectFn, Inputs, StepFn, UndoEffectFn, UndoStepFn, derive_uuid, effect, step};
+pub(super) use action::{run_caught, undo_caught};
 pub use failure::ActionFailure;
 pub use refusals::type_names;
 
@@ -235,9 +236,17 @@ impl SagaRegistry {
 
     /// The engine's own form of this registry.
     pub fn for_engine(&self) -> steno::ActionRegistry<Engine> {
+        self.for_engine_with(|action| action)
+    }
+
+    /// The same, with something around each action.
+    pub(super) fn for_engine_with(
+        &self,
+        wrap: impl Fn(Arc<dyn steno::Action<Engine>>) -> Arc<dyn steno::Action<Engine>>,
+    ) -> steno::ActionRegistry<Engine> {
         let mut registry = steno::ActionRegistry::new();
         for action in self.actions.values() {
-            registry.register(Arc::clone(action).for_engine());
+            registry.register(wrap(Arc::clone(action).for_engine()));
         }
         registry
     }

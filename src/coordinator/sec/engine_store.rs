@@ -5,10 +5,12 @@
 
 use super::engine::from_engine;
 use super::roster::Roster;
+use crate::coordinator::fault::{Faults, kill_this_process};
 use crate::coordinator::sagas::{Durability, SagaContext};
 use crate::store::error::{Refusal, Rule, StoreError};
 use crate::store::sagas::{self, Event, IdempotencyKey, NewSaga, Ownership};
 use crate::store::{FatalHandler, SharedStore, Until, Write};
+use crate::wire::fault::{Direction, Moment};
 use crate::wire::ids::{NodeId, SagaId, SecId};
 use crate::wire::sagas::CachedState;
 use crate::wire::time::now;
@@ -45,6 +47,7 @@ pub(super) struct EngineStore {
     sec_id: SecId,
     holdings: Mutex<HashMap<SagaId, Holding>>,
     roster: Arc<Roster>,
+    faults: Option<Arc<Faults>>,
     on_fatal: FatalHandler,
 }
 
@@ -53,9 +56,10 @@ impl EngineStore {
         store: SharedStore,
         sec_id: SecId,
         roster: Arc<Roster>,
+        faults: Option<Arc<Faults>>,
         on_fatal: FatalHandler,
     ) -> Self {
-        Self { store, sec_id, holdings: Mutex::new(HashMap::new()), roster, on_fatal }
+        Self { store, sec_id, holdings: Mutex::new(HashMap::new()), roster, faults, on_fatal }
     }
 
     fn holdings(&self) -> MutexGuard<'_, HashMap<SagaId, Holding>> {
@@ -82,6 +86,35 @@ impl EngineStore {
             Ok(_) => {}
             Err(StoreError::Derailed(why)) if !is_fence(&why) => context.derail(&why),
             Err(error) => match (self.on_fatal)(&format!("saga {id}: {error}")) {},
+        }
+    }
+}
+
+/// Which part of a node's life an event begins or ends.
+fn place(event: &SagaNodeEventType) -> (Direction, Edge) {
+    match event {
+        SagaNodeEventType::Started => (Direction::Forward, Edge::Begin),
+        SagaNodeEventType::Succeeded(_) | SagaNodeEventType::Failed(_) => (Direction::Forward, Edge::End),
+        SagaNodeEventType::UndoStarted => (Direction::Undo, Edge::Begin),
+        SagaNodeEventType::UndoFinished | SagaNodeEventType::UndoFailed(_) => (Direction::Undo, Edge::End),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Edge {
+    Begin,
+    End,
+}
+
+impl EngineStore {
+    /// Kills the process if that was asked for at this moment of a node.
+    async fn crash_if_asked(&self, id: SagaId, node: u32, direction: Direction, moment: Moment) {
+        let Some(faults) = &self.faults else { return };
+        if faults.crashes(id, node, direction, moment) {
+            // All that came before is made durable, whether anybody waited for it or not, so that the crash is at one exact
+            // place of the log. A refusal cannot come of a write that asks for nothing.
+            let _ = self.store.write(Write::all(Vec::new()), Until::Durable).await;
+            match kill_this_process() {}
         }
     }
 }
@@ -124,11 +157,16 @@ impl steno::SecStore for EngineStore {
     async fn record_event(&self, event: SagaNodeEvent) {
         let id = from_engine(event.saga_id);
         let (ownership, context) = self.held(id);
+        let node = u32::from(event.node_id);
+        let (direction, edge) = place(&event.event_type);
+        if edge == Edge::End {
+            self.crash_if_asked(id, node, direction, Moment::AfterAction).await;
+        }
         let write = sagas::record_event(
             ownership,
             Event {
                 saga_id: id,
-                node_id: NodeId(u32::from(event.node_id)),
+                node_id: NodeId(node),
                 event_type: event.event_type.label().to_owned(),
                 data: event_data(&event.event_type),
                 time: now(),
@@ -138,6 +176,16 @@ impl steno::SecStore for EngineStore {
         match context.durability {
             Durability::Strict => self.write_fenced(id, &context, write).await,
             Durability::OwnDatabase => self.store.write_unwaited(write),
+        }
+        match edge {
+            Edge::Begin => {
+                if let Some(delay) = self.faults.as_ref().and_then(|faults| faults.delay(id, node, direction))
+                {
+                    tokio::time::sleep(delay).await;
+                }
+                self.crash_if_asked(id, node, direction, Moment::BeforeAction).await;
+            }
+            Edge::End => self.crash_if_asked(id, node, direction, Moment::AfterEvent).await,
         }
     }
 

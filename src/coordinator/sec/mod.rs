@@ -40,12 +40,14 @@ pub use outcome::SagaOutcome;
 pub use roster::{Origin, RosterCounts, Sighting};
 
 use super::background::driver::Waker;
+use super::fault::{Faults, FaultyAction};
 use super::recovery::{Announcer, CreationInFlight, FailureCause};
 use super::sagas::demo::DemoWaits;
 use super::sagas::{Durability, Engine, SagaContext, SagaKind, SagaRegistry};
 use crate::store::error::{Refusal, Rule, StoreError};
 use crate::store::sagas::{IdempotencyKey, LoadedSaga, Ownership};
 use crate::store::{FatalHandler, Hold, SharedStore};
+use crate::wire::fault::Direction;
 use crate::wire::ids::{SagaId, SecId};
 use crate::wire::sagas::{CachedState, Saga};
 use engine_store::{EngineStore, Holding};
@@ -75,6 +77,8 @@ pub struct SecConfig {
     pub recovery_waker: Waker,
     /// Given to actions of embedding services.
     pub services: Arc<dyn Any + Send + Sync>,
+    /// Faults that sagas are to have, in a coordinator that may be asked for them.
+    pub faults: Option<Arc<Faults>>,
     /// Ends the process when going on would break a promise.
     pub on_fatal: FatalHandler,
     /// Where it logs.
@@ -100,6 +104,7 @@ struct Inner {
     recovery_waker: Waker,
     demo_waits: Arc<DemoWaits>,
     services: Arc<dyn Any + Send + Sync>,
+    faults: Option<Arc<Faults>>,
     accepting: AtomicBool,
     on_fatal: FatalHandler,
     log: slog::Logger,
@@ -156,15 +161,22 @@ impl Sagas {
             Arc::clone(&config.store),
             config.sec_id,
             Arc::clone(&roster),
+            config.faults.clone(),
             Arc::clone(&config.on_fatal),
         ));
+        let engine_registry = match &config.faults {
+            None => config.registry.for_engine(),
+            Some(faults) => config
+                .registry
+                .for_engine_with(|action| Arc::new(FaultyAction { action, faults: Arc::clone(faults) })),
+        };
         let engine = engine::EngineThread::start(config.log.clone(), Arc::clone(&engine_store))?;
         Ok(Self {
             inner: Arc::new(Inner {
                 sec_id: config.sec_id,
                 engine,
                 engine_store,
-                engine_registry: Arc::new(config.registry.for_engine()),
+                engine_registry: Arc::new(engine_registry),
                 registry: config.registry,
                 always_strict: config.always_strict,
                 store: config.store,
@@ -173,6 +185,7 @@ impl Sagas {
                 recovery_waker: config.recovery_waker,
                 demo_waits: Arc::new(DemoWaits::default()),
                 services: config.services,
+                faults: config.faults,
                 accepting: AtomicBool::new(true),
                 on_fatal: config.on_fatal,
                 log: config.log,
@@ -247,6 +260,9 @@ impl Sagas {
         let ownership = Ownership { sec: inner.sec_id, generation: 1 };
         let context = self.context(id, ownership, durability);
         inner.engine_store.hold(id, Holding::new(ownership, Arc::clone(&context), idempotency));
+        if let Some(faults) = &inner.faults {
+            faults.arm(id, name, &serde_json::to_value(&dag).expect("the engine's DAGs are JSON"));
+        }
         let finished = inner.roster.insert(id, Origin::Created);
         let result = inner
             .engine
@@ -321,6 +337,9 @@ impl Sagas {
         {
             return Err(FailureCause::UnknownAction { node: node.to_owned(), action: action.to_owned() });
         }
+        if let Some(faults) = &inner.faults {
+            faults.arm(id, &saga.name, &dag);
+        }
         let ownership = Ownership { sec: inner.sec_id, generation: saga.generation };
         let context = self.context(id, ownership, durability);
         inner.engine_store.hold(id, Holding::new(ownership, Arc::clone(&context), None));
@@ -359,6 +378,7 @@ impl Sagas {
     /// Starts a saga that was just created or resumed, and sees it off when it has come to rest.
     async fn run(&self, id: SagaId, context: Arc<SagaContext>, done: BoxFuture<'static, SagaResult>) {
         let inner = &self.inner;
+        self.inject_failures(id).await;
         if let Err(error) = inner.engine.client().saga_start(engine::saga_id(id)).await {
             // Only this function starts sagas, each once; going on would leave one that nobody runs.
             (inner.on_fatal)(&format!("the engine would not start saga {id}: {error:#}")).unreachable();
@@ -373,11 +393,30 @@ impl Sagas {
         });
     }
 
+    async fn inject_failures(&self, id: SagaId) {
+        let Some(faults) = &self.inner.faults else { return };
+        let client = self.inner.engine.client();
+        for (node, direction) in faults.failing(id) {
+            let (saga, index) = (engine::saga_id(id), node.into());
+            let injected = match direction {
+                Direction::Forward => client.saga_inject_error(saga, index).await,
+                Direction::Undo => client.saga_inject_error_undo(saga, index).await,
+            };
+            if let Err(error) = injected {
+                slog::warn!(self.inner.log, "a fault could not be injected";
+                    "saga_id" => %id, "node" => node, "why" => %error);
+            }
+        }
+    }
+
     async fn see_off(&self, id: SagaId, context: Arc<SagaContext>, result: SagaResult) {
         let inner = &self.inner;
         engine::purge(inner.engine.client(), id).await;
         inner.store.close_lane(id);
         inner.engine_store.release(id);
+        if let Some(faults) = &inner.faults {
+            faults.disarm(id);
+        }
         if context.is_derailed() {
             slog::warn!(inner.log, "a write that was not waited for was refused; running the saga again, strictly";
                 "saga_id" => %id);

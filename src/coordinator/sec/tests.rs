@@ -40,6 +40,7 @@ fn bench(registry: SagaRegistry, services: Arc<dyn Any + Send + Sync>) -> Bench 
         sec_id: SecId::random(),
         store: Arc::clone(&store),
         registry: Arc::new(registry),
+        faults: None,
         always_strict: false,
         announcer,
         recovery_waker: Waker::new(),

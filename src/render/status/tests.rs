@@ -3,7 +3,12 @@
 use super::*;
 use crate::client::FetchedTask;
 use crate::observe::Part;
+use crate::observe::database::{Counted, DatabaseView, SagaCounts};
+use crate::observe::sagas::count::{Group, Key, Shared};
+use crate::observe::sagas::{FailedNode, ListedSaga};
 use crate::render::style::Paint;
+use crate::saga_log::record::Field;
+use crate::saga_log::summary::Outcome;
 use crate::wire::info::Info;
 use serde_json::{Value, json};
 
@@ -382,5 +387,107 @@ fn json_has_the_documented_fields() {
         "period_secs": 600
       }
     }
+    "#);
+}
+
+fn group(name: &str, state: &str, outcome: Option<Shared>, count: u64) -> Group {
+    let known = |text: &str| Shared::Known(text.to_owned());
+    let mut shared = vec![(Key::Name, known(name)), (Key::State, known(state))];
+    shared.extend(outcome.map(|outcome| (Key::Outcome, outcome)));
+    Group { shared, count }
+}
+
+fn failed_saga(
+    last: u32,
+    outcome: Outcome,
+    failed: FailedNode,
+    undo_failed: Option<FailedNode>,
+) -> ListedSaga {
+    ListedSaga {
+        saga_id: format!("0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a{last:04}").parse().unwrap(),
+        name: Field::Value("vpc-create".to_owned()),
+        state: Field::Value("done".to_owned()),
+        outcome: Some(outcome),
+        current_sec: Field::Null,
+        created: Field::NoColumn,
+        last_event: Field::Value("2026-11-02T09:15:22.640112Z".parse().unwrap()),
+        nodes_done: Some(3),
+        nodes_total: Some(18),
+        failed: Some(failed),
+        undo_failed,
+    }
+}
+
+#[test]
+fn what_the_database_adds() {
+    let mut status = status(&task(idle(), json!(null)), &Part::Missing("not asked".to_owned()));
+    let node = |node: &str, error: Option<&str>| FailedNode {
+        node: node.to_owned(),
+        error: error.map(str::to_owned),
+    };
+    status.add_database(Part::Present(DatabaseView {
+        source: "sqlite:/var/lib/sagactl/sagactl.db (sagactl schema 3)".to_owned(),
+        names: Part::Missing("not asked".to_owned()),
+        failed_sagas: Part::Present(vec![
+            failed_saga(
+                21,
+                Outcome::Stuck,
+                node("subnet", Some("no room\u{1b}[31m")),
+                Some(node("router", None)),
+            ),
+            failed_saga(22, Outcome::Failed, node("firewall", Some("told to fail")), None),
+        ]),
+        sagas: Part::Present(SagaCounts {
+            source: "sqlite:/var/lib/sagactl/sagactl.db (sagactl schema 3)".to_owned(),
+            unfinished: Counted {
+                counted: 41,
+                complete: true,
+                groups: vec![group("vpc-create", "running", None, 40), group("demo", "unwinding", None, 1)],
+            },
+            newest: Counted {
+                counted: 1000,
+                complete: false,
+                groups: vec![
+                    group("vpc-create", "done", Some(Shared::Known("succeeded".to_owned())), 960),
+                    group("vpc-create", "running", Some(Shared::Absent), 38),
+                    group("vpc-create", "done", Some(Shared::Known("stuck".to_owned())), 2),
+                ],
+            },
+        }),
+    }));
+    let of_database = |picture: String| picture[picture.find("database:").unwrap()..].to_owned();
+    insta::assert_snapshot!(of_database(picture(&status, |look| look, Limit::Rows(2))), @r#"
+    database: sqlite:/var/lib/sagactl/sagactl.db (sagactl schema 3)
+        recently failed sagas (2):
+          TIME                      SAGA_ID                               NAME        OUTCOME  FAILED_NODE  ERROR            UNDO_ERROR
+          2026-11-02T09:15:22.640Z  0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0021  vpc-create  stuck    subnet       no room\x1b[31m  (not recorded)
+          2026-11-02T09:15:22.640Z  0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0022  vpc-create  failed   firewall     told to fail     -
+        unfinished sagas (41):
+          NAME        STATE      COUNT
+          vpc-create  running       40
+          demo        unwinding      1
+        newest 1000 sagas, 2 of 3 kinds; --limit shows more:
+          NAME        STATE    OUTCOME    COUNT
+          vpc-create  done     succeeded    960
+          vpc-create  running  -             38
+    note: not asked
+    note: the recovery report is of a shape that this version does not know: it is not a JSON object
+    note: what became of the recovered sagas is not known: not asked
+    "#);
+    let narrow = picture(&status, |look| Look { width: Some(80), ..look }, Limit::Rows(1));
+    insta::assert_snapshot!(of_database(narrow), @r#"
+    database: sqlite:/var/lib/sagactl/sagactl.db (sagactl schema 3)
+        recently failed sagas (newest 1 of 2; --limit shows more):
+          SAGA_ID                               OUTCOME  FAILED_NODE  ERROR         UNDO_ERROR
+          0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0021  stuck    subnet       no room\x1b…  (not reco…
+        unfinished sagas (41), 1 of 2 kinds; --limit shows more:
+          NAME        STATE    COUNT
+          vpc-create  running     40
+        newest 1000 sagas, 1 of 3 kinds; --limit shows more:
+          NAME        STATE  OUTCOME    COUNT
+          vpc-create  done   succeeded    960
+    note: not asked
+    note: the recovery report is of a shape that this version does not know: it is not a JSON object
+    note: what became of the recovered sagas is not known: not asked
     "#);
 }

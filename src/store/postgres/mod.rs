@@ -24,10 +24,10 @@ mod migrate;
 mod plan;
 mod reader;
 mod session;
-mod target;
+pub(super) mod target;
 #[cfg(test)]
 mod tests;
-mod trouble;
+pub(super) mod trouble;
 mod value;
 mod writer;
 

@@ -21,14 +21,14 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(15);
 
 /// Where a database is.
 #[derive(Clone)]
-pub(super) struct Target {
+pub(in crate::store) struct Target {
     config: Arc<Config>,
     shown: Arc<str>,
 }
 
 /// An open connection; closed when it is dropped.
-pub(super) struct Connection {
-    pub(super) client: Client,
+pub(in crate::store) struct Connection {
+    pub(in crate::store) client: Client,
     driver: JoinHandle<()>,
 }
 
@@ -38,7 +38,7 @@ impl Target {
     /// # Errors
     ///
     /// [`StoreError::Unusable`] without a word of the URL, since that may hold a password.
-    pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
+    pub(in crate::store) fn parse(url: &str) -> Result<Self, StoreError> {
         let mut config: Config = url.parse().map_err(|error: Error| {
             StoreError::Unusable(format!("not the URL of a database: {}", said(&error)))
         })?;
@@ -60,12 +60,12 @@ impl Target {
     }
 
     /// The URL without its password.
-    pub(super) fn shown(&self) -> &str {
+    pub(in crate::store) fn shown(&self) -> &str {
         &self.shown
     }
 
     /// Connects. The connection is driven by a task of the runtime that this runs on.
-    pub(super) async fn connect(&self) -> Result<Connection, Error> {
+    pub(in crate::store) async fn connect(&self) -> Result<Connection, Error> {
         let (client, connection) = self.config.connect(NoTls).await?;
         let driver = tokio::spawn(async move {
             // What it ends with, those whose requests it leaves unanswered are told too.

@@ -112,7 +112,7 @@ fn is_of_the_connection(error: &Error) -> bool {
 }
 
 /// What went wrong, as the end of a sentence.
-pub(super) fn said(error: &Error) -> String {
+pub(in crate::store) fn said(error: &Error) -> String {
     if let Some(answer) = error.as_db_error() {
         return answer.message().to_owned();
     }

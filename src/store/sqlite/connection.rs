@@ -107,7 +107,7 @@ fn immutable_uri(path: &Path) -> PathBuf {
 }
 
 /// An error of SQLite's as one that says what could not be done to which file, and whether trying again may help.
-pub(super) fn explain(doing: &str, path: &Path, error: &Error) -> StoreError {
+pub(in crate::store) fn explain(doing: &str, path: &Path, error: &Error) -> StoreError {
     let text = format!("cannot {doing} database {}: {}", path.display(), cause(path, error));
     match error.sqlite_error_code() {
         Some(

@@ -9,7 +9,8 @@
 //! state as of the last commit without ever waiting for the writer. A reader sees a commit only once it is synced, so what
 //! is read is durable.
 
-mod connection;
+pub(super) mod connection;
+pub mod contents;
 mod migrate;
 mod reader;
 mod refusal;
@@ -17,7 +18,7 @@ mod session;
 mod statement;
 #[cfg(test)]
 mod tests;
-mod visitor;
+pub(super) mod visitor;
 mod writer;
 
 use super::error::StoreError;
@@ -31,7 +32,7 @@ use reader::{Companion, Readers};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use visitor::Visitor;
+use visitor::{Expect, Visitor};
 use writer::Writer;
 
 /// Threads that read beside the writer. Reads take some tens of microseconds from the cache; more than one thread is for
@@ -99,7 +100,7 @@ impl SqliteStore {
     /// As [`open`](Self::open); [`StoreError::WrongSchema`] also for an older database and an empty one.
     pub fn open_for_changes(path: &Path, options: OpenOptions) -> Result<Self, StoreError> {
         // Opening a file that is not there would make it.
-        Visitor::open(path)?;
+        Visitor::open(path, Expect::OurSchema)?;
         Self::open_as(path, options, Role::Visitor)
     }
 
@@ -134,7 +135,7 @@ impl SqliteStore {
     /// not ours or of another schema version.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         let path = absolute(path)?;
-        let first = Visitor::open(&path)?;
+        let first = Visitor::open(&path, Expect::OurSchema)?;
         let others: Vec<Visitor> = (1..VISITORS).map(|_| first.another()).collect();
         let visitors = std::iter::once(first).chain(others).collect();
         let readers = Readers::start(visitors)

@@ -29,9 +29,19 @@ use std::path::{Path, PathBuf};
 /// a few in a row are something else.
 const ATTEMPTS: usize = 5;
 
+/// Which databases a visitor reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Expect {
+    /// Ours, at the schema version of this program: what `store::sagas` and the like are written for.
+    OurSchema,
+    /// Any: whoever reads finds out what is in it.
+    AnySchema,
+}
+
 /// Reads without a trace.
-pub(super) struct Visitor {
+pub(in crate::store) struct Visitor {
     path: PathBuf,
+    expect: Expect,
     visit: Option<Visit>,
 }
 
@@ -51,18 +61,43 @@ struct Look {
 }
 
 impl Visitor {
-    /// Opens a database that exists and has our schema.
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+    /// Opens a database that exists and is what is expected.
+    pub(in crate::store) fn open(path: &Path, expect: Expect) -> Result<Self, StoreError> {
         // SQLite keeps the log beside the file itself and not beside a link to it.
         let path = path.canonicalize().map_err(|error| cannot_open(path, &error))?;
-        let mut visitor = Self { path, visit: None };
+        let mut visitor = Self { path, expect, visit: None };
         visitor.visit = Some(visitor.take_visit()?);
         Ok(visitor)
     }
 
     /// Another visitor of the same database, for another thread.
     pub(super) fn another(&self) -> Self {
-        Self { path: self.path.clone(), visit: None }
+        Self { path: self.path.clone(), expect: self.expect, visit: None }
+    }
+
+    /// The file, behind all links.
+    pub(in crate::store) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Looks at the database through a connection that shows it as it is, if need be more than once: what was seen while
+    /// the files changed is thrown away.
+    pub(in crate::store) fn visit<T>(
+        &mut self,
+        mut look: impl FnMut(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        for _ in 0..ATTEMPTS {
+            let visit = self.take_visit()?;
+            let seen = look(&visit.connection);
+            if visit.look.serves(self.look()?) {
+                self.visit = Some(visit);
+                return seen;
+            }
+        }
+        Err(StoreError::Unavailable(format!(
+            "cannot read database {}: its file keeps changing without a coordinator's log beside it",
+            self.path.display()
+        )))
     }
 
     /// The open connection if it is still good, else a new one.
@@ -77,7 +112,9 @@ impl Visitor {
     fn connect(&self, look: Look) -> Result<Connection, StoreError> {
         let path = &self.path;
         let connection = if look.still.is_some() { open_still(path)? } else { open_reader(path)? };
-        check_current(&connection, path, MIGRATIONS)?;
+        if self.expect == Expect::OurSchema {
+            check_current(&connection, path, MIGRATIONS)?;
+        }
         Ok(connection)
     }
 
@@ -117,18 +154,8 @@ impl Look {
 
 impl Source for Visitor {
     fn read(&mut self, statement: &Statement) -> Result<Vec<Row>, StoreError> {
-        for _ in 0..ATTEMPTS {
-            let visit = self.take_visit()?;
-            let rows = reader::read(&visit.connection, &self.path, statement);
-            if visit.look.serves(self.look()?) {
-                self.visit = Some(visit);
-                return rows;
-            }
-        }
-        Err(StoreError::Unavailable(format!(
-            "cannot read database {}: its file keeps changing without a coordinator's log beside it",
-            self.path.display()
-        )))
+        let path = self.path.clone();
+        self.visit(|connection| reader::read(connection, &path, statement))
     }
 }
 

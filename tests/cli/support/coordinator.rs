@@ -16,12 +16,24 @@ pub(crate) struct Coordinator {
 impl Coordinator {
     /// Starts one on a data directory and waits until it is ready.
     pub(crate) fn start(env: &TestEnv, data_dir: &Path, more: &[&str]) -> Self {
+        Self::listen(env, data_dir, ["127.0.0.1:0", "127.0.0.1:0"], more)
+    }
+
+    /// Starts it again after a kill, where it was.
+    pub(crate) fn restart(&mut self, env: &TestEnv) {
+        let address = |url: &str| url.strip_prefix("http://").expect("a URL").to_owned();
+        let (internal, external) = (address(&self.ready.internal_url), address(&self.ready.external_url));
+        let data_dir = self.data_dir.clone();
+        *self = Self::listen(env, &data_dir, [&internal, &external], &[]);
+    }
+
+    fn listen(env: &TestEnv, data_dir: &Path, [internal, external]: [&str; 2], more: &[&str]) -> Self {
         let ready_file = data_dir.with_extension("ready");
         let _ = std::fs::remove_file(&ready_file);
         let log = std::fs::File::create(data_dir.with_extension("log")).expect("a log");
         let (dir, file) = (data_dir.to_str().expect("text"), ready_file.to_str().expect("text"));
         let arguments = ["coordinator", "run", "--data-dir", dir, "--ready-file", file];
-        let ports = ["--internal", "127.0.0.1:0", "--external", "127.0.0.1:0"];
+        let ports = ["--internal", internal, "--external", external];
         let mut child = env
             .command(&[&arguments[..], &ports[..], more].concat())
             .stdin(Stdio::null())

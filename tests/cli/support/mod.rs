@@ -2,6 +2,7 @@
 //! writes outlives the test.
 
 pub(crate) mod coordinator;
+pub(crate) mod databases;
 pub(crate) mod server;
 
 use std::fmt;
@@ -71,6 +72,15 @@ impl TestEnv {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
+    }
+
+    /// A line for a shell, in the same environment.
+    pub(crate) fn shell(&self, line: &str) -> Command {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", line]).env_clear().current_dir(self.path());
+        let variables = self.command(&[]);
+        shell.envs(variables.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell
     }
 
     /// Runs a command to its end.

@@ -1,0 +1,275 @@
+//! Whom a blast talks to, and the requests that it makes, prepared as far as they are alike.
+
+use super::connection::Outgoing;
+use super::workload::project_body;
+use crate::client::base_url::BaseUrl;
+use crate::wire::external::IDEMPOTENCY_KEY_HEADER;
+use crate::wire::ids::DemoSagaId;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Uri};
+use std::fmt;
+use std::net::SocketAddr;
+
+/// Projects on a page of a list: as many as Nexus gives at most.
+const PAGE_ITEMS: &str = "1000";
+
+/// How a blast proves who it is: a header that every request carries.
+pub type Credential = (HeaderName, HeaderValue);
+
+/// Why there is nobody to make load on.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// The name of the server means nothing.
+    #[error("looking up {host}")]
+    Unknown {
+        /// The name.
+        host: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It has no address.
+    #[error("the name {host} has no address")]
+    NoAddress {
+        /// The name.
+        host: String,
+    },
+    /// It is another machine, and nobody said that this is meant.
+    #[error("{base} is another machine ({address})")]
+    Remote {
+        /// The server.
+        base: BaseUrl,
+        /// One of its addresses.
+        address: SocketAddr,
+    },
+}
+
+/// Whether load may be made on other machines. A generator pointed at the wrong address is an attack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// Only this machine.
+    #[default]
+    Loopback,
+    /// Whatever the URL says.
+    Anywhere,
+}
+
+/// A server's addresses and the requests that go there.
+#[derive(Clone)]
+pub struct Target {
+    pub(super) addresses: Vec<SocketAddr>,
+    base: BaseUrl,
+    /// Headers that every request has, as they go out. Some may be secret.
+    headers: Vec<u8>,
+    projects: String,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({})", self.base)
+    }
+}
+
+impl Target {
+    /// Looks the server up, once: a run is about one server, and looking up for each connection would be measured too.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or it is farther away than it may be.
+    pub async fn resolve(
+        base: &BaseUrl,
+        credential: Option<&Credential>,
+        reach: Reach,
+    ) -> Result<Self, TargetError> {
+        let host = || base.host().to_owned();
+        let addresses: Vec<_> = tokio::net::lookup_host((base.host(), base.port()))
+            .await
+            .map_err(|source| TargetError::Unknown { host: host(), source })?
+            .collect();
+        if addresses.is_empty() {
+            return Err(TargetError::NoAddress { host: host() });
+        }
+        let remote = addresses.iter().find(|address| !address.ip().to_canonical().is_loopback());
+        if let (Reach::Loopback, Some(&address)) = (reach, remote) {
+            return Err(TargetError::Remote { base: base.clone(), address });
+        }
+        let mut headers = format!(
+            "host: {}\r\nuser-agent: sagactl/{}\r\naccept: application/json\r\n",
+            base.authority(),
+            env!("CARGO_PKG_VERSION")
+        )
+        .into_bytes();
+        if let Some((name, value)) = credential {
+            headers.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        let projects = path_of(&base.join(["v1", "projects"]));
+        Ok(Self { addresses, base: base.clone(), headers, projects })
+    }
+
+    /// The server as it was given.
+    pub fn base(&self) -> &BaseUrl {
+        &self.base
+    }
+
+    fn request(&self, method: &str, path: &str) -> Outgoing {
+        let mut bytes = Vec::with_capacity(self.headers.len() + path.len() + 32);
+        self.begin(&mut bytes, method, path);
+        // Without a body; some servers insist on being told so.
+        if method != "GET" {
+            bytes.extend_from_slice(b"content-length: 0\r\n");
+        }
+        bytes.extend_from_slice(b"\r\n");
+        Bytes::from(bytes)
+    }
+
+    fn begin(&self, bytes: &mut Vec<u8>, method: &str, path: &str) {
+        bytes.extend_from_slice(method.as_bytes());
+        bytes.push(b' ');
+        bytes.extend_from_slice(path.as_bytes());
+        bytes.extend_from_slice(b" HTTP/1.1\r\n");
+        bytes.extend_from_slice(&self.headers);
+    }
+
+    /// A request with a JSON body, and perhaps an idempotency key.
+    fn post(&self, path: &str, key: Option<&str>, body: &str) -> Outgoing {
+        let mut bytes = Vec::with_capacity(self.headers.len() + path.len() + body.len() + 160);
+        self.begin(&mut bytes, "POST", path);
+        if let Some(key) = key {
+            for part in [IDEMPOTENCY_KEY_HEADER, ": ", key, "\r\n"] {
+                bytes.extend_from_slice(part.as_bytes());
+            }
+        }
+        bytes.extend_from_slice(b"content-type: application/json\r\ncontent-length: ");
+        bytes.extend_from_slice(body.len().to_string().as_bytes());
+        bytes.extend_from_slice(b"\r\n\r\n");
+        bytes.extend_from_slice(body.as_bytes());
+        Bytes::from(bytes)
+    }
+
+    /// Creates a project. A name is used once, so it serves as the key as well.
+    pub(super) fn create_project(&self, name: &str) -> Outgoing {
+        self.post(&self.projects, Some(name), &project_body(name))
+    }
+
+    /// Deletes a project.
+    pub(super) fn delete_project(&self, name: &str) -> Outgoing {
+        self.request("DELETE", &path_of(&self.base.join(["v1", "projects", name])))
+    }
+
+    /// Asks for a page of a list.
+    pub(super) fn list(&self, path: &[&str], query: &[(&str, &str)], page_token: Option<&str>) -> Outgoing {
+        let mut url = self.base.join(path.iter().copied());
+        {
+            let mut pairs = url.query_pairs_mut();
+            pairs.append_pair("limit", PAGE_ITEMS);
+            match page_token {
+                // A token knows what its list was asked with.
+                Some(token) => {
+                    pairs.append_pair("page_token", token);
+                }
+                None => {
+                    pairs.extend_pairs(query);
+                }
+            }
+        }
+        self.request("GET", &path_of(&url))
+    }
+
+    /// Deletes whatever is at a path.
+    pub(super) fn delete(&self, path: &[&str], query: &[(&str, &str)]) -> Outgoing {
+        let mut url = self.base.join(path.iter().copied());
+        url.query_pairs_mut().extend_pairs(query);
+        self.request("DELETE", &path_of(&url))
+    }
+
+    /// Starts a demo saga.
+    pub(super) fn create_demo_saga(&self) -> Outgoing {
+        self.request("POST", &path_of(&self.base.join(["demo-saga"])))
+    }
+
+    /// Lets a demo saga go on.
+    pub(super) fn complete_demo_saga(&self, id: DemoSagaId) -> Outgoing {
+        let url = self.base.join(["demo-saga", &id.to_string(), "complete"]);
+        self.request("POST", &path_of(&url))
+    }
+
+    /// Logs a user in, which is answered with a session.
+    pub(super) fn log_in(&self, silo: &str, body: &str) -> Outgoing {
+        self.post(&path_of(&self.base.join(["v1", "login", silo, "local"])), None, body)
+    }
+
+    /// A read of what is at a path below the base; `None` if it is no path.
+    pub(super) fn read(&self, path: &str) -> Option<Outgoing> {
+        if !path.starts_with('/') {
+            return None;
+        }
+        let uri: Uri = format!("{}{path}", self.base.path_prefix()).parse().ok()?;
+        Some(self.request("GET", uri.path_and_query()?.as_str()))
+    }
+}
+
+/// What stands in the first line of a request to the server itself: path and query.
+fn path_of(url: &reqwest::Url) -> String {
+    match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn resolve(url: &str, reach: Reach) -> Result<Target, TargetError> {
+        Target::resolve(&url.parse().expect("a URL"), None, reach).await
+    }
+
+    #[tokio::test]
+    async fn load_stays_on_this_machine_unless_told_otherwise() {
+        for near in ["http://127.0.0.1:1", "http://[::1]:1", "http://[::ffff:127.0.0.1]:1"] {
+            assert!(resolve(near, Reach::Loopback).await.is_ok(), "{near}");
+        }
+        let far = resolve("http://192.0.2.7:80", Reach::Loopback).await.expect_err("refused");
+        assert_eq!(far.to_string(), "http://192.0.2.7 is another machine (192.0.2.7:80)");
+        assert!(resolve("http://192.0.2.7:80", Reach::Anywhere).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn requests_go_below_the_base() {
+        let target = resolve("http://127.0.0.1:1/api/", Reach::Loopback).await.expect("a target");
+        let first_line = |request: Outgoing| {
+            let text = String::from_utf8(request.to_vec()).expect("text");
+            text.lines().next().expect("a line").to_owned()
+        };
+        assert_eq!(first_line(target.create_project("n")), "POST /api/v1/projects HTTP/1.1");
+        assert_eq!(first_line(target.delete_project("n")), "DELETE /api/v1/projects/n HTTP/1.1");
+        let list = |token| first_line(target.list(&["v1", "vpcs"], &[("project", "p")], token));
+        assert_eq!(list(None), "GET /api/v1/vpcs?limit=1000&project=p HTTP/1.1");
+        assert_eq!(list(Some("a/b")), "GET /api/v1/vpcs?limit=1000&page_token=a%2Fb HTTP/1.1");
+        let delete = target.delete(&["v1", "vpcs", "v"], &[("project", "p")]);
+        assert_eq!(first_line(delete), "DELETE /api/v1/vpcs/v?project=p HTTP/1.1");
+        let read = |path| target.read(path).map(first_line);
+        assert_eq!(read("/v1/ping?x=1").as_deref(), Some("GET /api/v1/ping?x=1 HTTP/1.1"));
+        assert_eq!((read("v1/ping"), read("/a b"), read("/a\r\nb: c")), (None, None, None));
+    }
+
+    #[tokio::test]
+    async fn a_request_is_complete_and_its_secrets_do_not_show() {
+        let credential = (http::header::COOKIE, HeaderValue::from_static("session=s3cret"));
+        let base = "http://127.0.0.1:1".parse().expect("a URL");
+        let target = Target::resolve(&base, Some(&credential), Reach::Loopback).await.expect("a target");
+        let request = String::from_utf8(target.create_project("n-0-0").to_vec()).expect("text");
+        let (head, body) = request.split_once("\r\n\r\n").expect("a head");
+        assert_eq!(body, r#"{"name":"n-0-0","description":"made by sagactl blast"}"#);
+        for line in [
+            "host: 127.0.0.1:1",
+            "cookie: session=s3cret",
+            "idempotency-key: n-0-0",
+            "content-type: application/json",
+            &format!("content-length: {}", body.len()),
+        ] {
+            assert!(head.lines().any(|header| header == line), "{line}: {head}");
+        }
+        assert!(!format!("{target:?}").contains("s3cret"));
+    }
+}

@@ -1,0 +1,392 @@
+//! `drill crash`: kill a coordinator under load, again and again, and prove each time that nothing came of it.
+//!
+//! Each cycle makes load, kills the coordinator with SIGKILL at a random moment, starts it again on the same data, waits
+//! until everything that was in flight is at rest, and holds what clients were told against what is on record. A share of
+//! the sagas is made to fail at a random node, so that kills meet unwinding as well; and in every third cycle recovery
+//! itself is killed, up to three times in a row. Kills come while the load is on, so requests are lost in all phases.
+
+use super::harness::{CoordinatorProcess, CoordinatorSpec, Scratch};
+use super::lab::{ClientFor, DrillError, LogVerdicts, Records, client, load, wait_until_recovered};
+use crate::blast::Blast;
+use crate::observe::status::{self, Status};
+use crate::reconcile::Verdict;
+use crate::wire::fault::{Direction, Fault, FaultRule, FaultRules};
+use crate::wire::ids::SagaId;
+use crate::wire::time::now;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde::Serialize;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Shortest and longest load between the first acknowledgement and the kill, in milliseconds.
+const LOAD_MS: std::ops::Range<u64> = 60..400;
+
+/// Longest wait for the first acknowledgement, and the time between two looks.
+const LOAD_PATIENCE: Duration = Duration::from_secs(20);
+const LOAD_POLL: Duration = Duration::from_millis(2);
+
+/// Longest that recovery runs before it is killed, in milliseconds.
+const RECOVERY_MS: std::ops::Range<u64> = 0..25;
+
+/// Every so many cycles recovery is killed, too.
+const RECOVERY_KILLED_EVERY: u32 = 3;
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many times to kill.
+    pub cycles: u32,
+    /// Clients at the same time.
+    pub concurrency: u32,
+    /// Share of sagas that fail at a random node.
+    pub failing: f64,
+    /// Decides everything that is random here.
+    pub seed: u64,
+    /// Which program runs the coordinator.
+    pub program: Option<PathBuf>,
+    /// The database, if it is not to be SQLite in the scratch directory.
+    pub db_url: Option<String>,
+    /// Whether the scratch directory stays.
+    pub keep: bool,
+}
+
+/// One cycle.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cycle {
+    /// Its number, from 1.
+    pub cycle: u32,
+    /// Whether every write of every saga was waited for.
+    pub strict: bool,
+    /// Requests that were begun.
+    pub started: u64,
+    /// Requests that were acknowledged.
+    pub done: u64,
+    /// Requests that were told no.
+    pub failed: u64,
+    /// Requests that had no answer when the coordinator was killed.
+    pub in_doubt: u64,
+    /// Of these, on record afterwards.
+    pub in_doubt_recorded: u64,
+    /// Times that the coordinator was killed.
+    pub kills: u32,
+    /// Sagas that recovery took up in the end.
+    pub recovered: u64,
+    /// From the start of the process to the last saga at rest, in milliseconds.
+    pub recovered_in_ms: f64,
+    /// Sagas that were made.
+    pub sagas: u64,
+    /// Of these, unwound.
+    pub unwound: u64,
+    /// Acknowledged and not on record.
+    pub lost: u64,
+    /// On record more than once, or on record without having been asked for.
+    pub duplicated: u64,
+    /// Logs that no run of their DAG could have written.
+    pub illegal: u64,
+    /// Sagas that did not come to rest, or are stuck.
+    pub hanging: u64,
+    /// Projects that lack a part.
+    pub incomplete: u64,
+    /// Attempts to recover a saga that failed.
+    pub recovery_errors: u64,
+    /// What is wrong, in words.
+    pub problems: Vec<String>,
+}
+
+/// All cycles together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Totals {
+    /// Kills.
+    pub kills: u64,
+    /// Sagas made.
+    pub sagas: u64,
+    /// Sagas unwound.
+    pub unwound: u64,
+    /// Requests acknowledged.
+    pub done: u64,
+    /// Requests without an answer.
+    pub in_doubt: u64,
+    /// Sagas recovered.
+    pub recovered: u64,
+    /// Acknowledged and not on record.
+    pub lost: u64,
+    /// On record more than once, or without having been asked for.
+    pub duplicated: u64,
+    /// Logs that no run of their DAG could have written.
+    pub illegal: u64,
+    /// Sagas that did not come to rest, or are stuck.
+    pub hanging: u64,
+    /// Projects that lack a part.
+    pub incomplete: u64,
+    /// Attempts to recover a saga that failed.
+    pub recovery_errors: u64,
+    /// Median time to recover, in milliseconds.
+    pub median_recovered_in_ms: f64,
+    /// Longest time to recover, in milliseconds.
+    pub worst_recovered_in_ms: f64,
+}
+
+/// What the drill has shown.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// Whether nothing came of all the kills. `not_checked` if nothing was ever in flight, so that nothing was proved.
+    pub verdict: Verdict,
+    /// What repeats it.
+    pub seed: u64,
+    /// How long it took, in seconds.
+    pub duration_secs: f64,
+    /// All cycles together.
+    pub totals: Totals,
+    /// Each cycle.
+    pub cycles: Vec<Cycle>,
+    /// Where the data stays, if it is to be kept.
+    pub kept: Option<PathBuf>,
+}
+
+/// Runs the drill.
+///
+/// # Errors
+///
+/// See [`DrillError`]; whatever was started has ended. What kills bring about is no error but a part of the report.
+pub async fn run(
+    options: &Options,
+    client_for: ClientFor<'_>,
+    tell: &(dyn Fn(u32) + Sync),
+) -> Result<Report, DrillError> {
+    let began = Instant::now();
+    let scratch = Scratch::new(options.keep)?;
+    let mut random = StdRng::seed_from_u64(options.seed);
+    let mut spec = CoordinatorSpec::new(&scratch.path().join("coordinator"))?;
+    if let Some(program) = &options.program {
+        spec.program.clone_from(program);
+    }
+    spec.arguments.push("--allow-faults".to_owned());
+    spec.arguments.extend(options.db_url.iter().flat_map(|url| ["--db-url".to_owned(), url.clone()]));
+    let mut run = Run { options, client_for, spec, last_saga: None };
+    let mut cycles = Vec::new();
+    for number in 1..=options.cycles {
+        cycles.push(run.cycle(number, &mut random).await?);
+        tell(number);
+    }
+    let totals = totals(&cycles);
+    Ok(Report {
+        verdict: verdict(&totals),
+        seed: options.seed,
+        duration_secs: began.elapsed().as_secs_f64(),
+        totals,
+        cycles,
+        kept: options.keep.then(|| scratch.path().to_owned()),
+    })
+}
+
+struct Run<'a> {
+    options: &'a Options,
+    client_for: ClientFor<'a>,
+    spec: CoordinatorSpec,
+    /// The newest saga that was judged.
+    last_saga: Option<SagaId>,
+}
+
+impl Run<'_> {
+    fn spec(&self, strict: bool) -> CoordinatorSpec {
+        let mut spec = self.spec.clone();
+        if strict {
+            spec.arguments.push("--strict".to_owned());
+        }
+        spec
+    }
+
+    fn db_url<'a>(&'a self, coordinator: &'a CoordinatorProcess) -> &'a str {
+        self.options.db_url.as_deref().unwrap_or(&coordinator.ready().db_url)
+    }
+
+    async fn cycle(&mut self, number: u32, random: &mut StdRng) -> Result<Cycle, DrillError> {
+        // Both ways to write are drilled, in turns.
+        let strict = number.is_multiple_of(2);
+        let after = match self.last_saga {
+            Some(last) => last,
+            None => SagaId::random(),
+        };
+        let coordinator = CoordinatorProcess::start(self.spec(strict)).await?;
+        let first = client(self.client_for, coordinator.ready())?;
+        first.set_faults(&self.faults()).await?;
+        let label = format!("{:06x}x{number}", self.options.seed & 0xff_ffff);
+        let blast = Blast::new(load(coordinator.ready(), &label, self.options.concurrency));
+        let running = tokio::spawn({
+            let blast = blast.clone();
+            async move { blast.run().await }
+        });
+        // Not before the load is on, however slow the machine is: a kill that meets nothing proves nothing.
+        let patience = Instant::now() + LOAD_PATIENCE;
+        while blast.progress().totals.done == 0 && !running.is_finished() && Instant::now() < patience {
+            tokio::time::sleep(LOAD_POLL).await;
+        }
+        tokio::time::sleep(Duration::from_millis(random.random_range(LOAD_MS))).await;
+        coordinator.kill()?;
+        blast.stop_now();
+        running.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+
+        let mut kills = 1;
+        if number.is_multiple_of(RECOVERY_KILLED_EVERY) {
+            for _ in 0..random.random_range(1..=3) {
+                let recovering = CoordinatorProcess::start(self.spec(strict)).await?;
+                tokio::time::sleep(Duration::from_millis(random.random_range(RECOVERY_MS))).await;
+                recovering.kill()?;
+                kills += 1;
+            }
+        }
+        let restarted = Instant::now();
+        let coordinator = CoordinatorProcess::start(self.spec(strict)).await?;
+        let client = client(self.client_for, coordinator.ready())?;
+        let recovered_in = wait_until_recovered(&client, restarted).await?;
+        let api = status::ask_api(&client.with_fresh_budget()).await?;
+        let status = Status::new(client.base().to_string(), &api.task, &api.info, now());
+        let counters = status.recovery.since_start;
+
+        let records = Records::open(self.db_url(&coordinator)).await?;
+        let stem = blast.stem();
+        let reconciliation = blast.reconcile(&records.recorded(&stem).await?);
+        let incomplete = records.incomplete(&stem).await?;
+        let (logs, last) = records.judge_logs(after).await?;
+        self.last_saga = Some(last);
+        let totals = blast.progress().totals;
+        let LogVerdicts { sagas, unwound, stuck, unfinished, illegal } = logs;
+        let mut problems: Vec<String> = illegal.clone();
+        problems.extend(reconciliation.lost_names.iter().map(|name| format!("{name} is lost")));
+        problems.extend(reconciliation.duplicate_names.iter().map(|name| format!("{name} is there twice")));
+        problems
+            .extend(reconciliation.unexplained_names.iter().map(|name| format!("{name} was not asked for")));
+        problems.extend(incomplete.iter().map(|name| format!("{name} lacks a part")));
+        let length = |names: &[String]| u64::try_from(names.len()).unwrap_or(u64::MAX);
+        Ok(Cycle {
+            cycle: number,
+            strict,
+            started: totals.started,
+            done: totals.done,
+            failed: totals.failed,
+            in_doubt: totals.in_doubt,
+            in_doubt_recorded: reconciliation.in_doubt_recorded.unwrap_or_default(),
+            kills,
+            recovered: counters.as_ref().map_or(0, |counters| counters.recovered),
+            recovered_in_ms: recovered_in.as_secs_f64() * 1000.0,
+            sagas,
+            unwound,
+            lost: reconciliation.lost.unwrap_or_default(),
+            duplicated: reconciliation.duplicates.unwrap_or_default()
+                + reconciliation.unexplained.unwrap_or_default(),
+            illegal: length(&illegal),
+            hanging: unfinished + stuck,
+            incomplete: length(&incomplete),
+            recovery_errors: counters.as_ref().map_or(0, |counters| counters.recovery_errors),
+            problems,
+        })
+    }
+
+    fn faults(&self) -> FaultRules {
+        let rule = FaultRule {
+            saga: "project-create".to_owned(),
+            node: None,
+            direction: Direction::Forward,
+            fault: Fault::Fail,
+            share: self.options.failing,
+        };
+        FaultRules { rules: vec![rule] }
+    }
+}
+
+fn totals(cycles: &[Cycle]) -> Totals {
+    let mut times: Vec<f64> = cycles.iter().map(|cycle| cycle.recovered_in_ms).collect();
+    times.sort_by(f64::total_cmp);
+    let mut totals = Totals {
+        median_recovered_in_ms: times.get(times.len() / 2).copied().unwrap_or_default(),
+        worst_recovered_in_ms: times.last().copied().unwrap_or_default(),
+        ..Totals::default()
+    };
+    for cycle in cycles {
+        totals.kills += u64::from(cycle.kills);
+        totals.sagas += cycle.sagas;
+        totals.unwound += cycle.unwound;
+        totals.done += cycle.done;
+        totals.in_doubt += cycle.in_doubt;
+        totals.recovered += cycle.recovered;
+        totals.lost += cycle.lost;
+        totals.duplicated += cycle.duplicated;
+        totals.illegal += cycle.illegal;
+        totals.hanging += cycle.hanging;
+        totals.incomplete += cycle.incomplete;
+        totals.recovery_errors += cycle.recovery_errors;
+    }
+    totals
+}
+
+fn verdict(totals: &Totals) -> Verdict {
+    let Totals { lost, duplicated, illegal, hanging, incomplete, recovery_errors, recovered, .. } = totals;
+    if lost + duplicated + illegal + hanging + incomplete + recovery_errors > 0 {
+        Verdict::Inconsistent
+    } else if *recovered == 0 {
+        Verdict::NotChecked
+    } else {
+        Verdict::Consistent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cycle(recovered_in_ms: f64) -> Cycle {
+        Cycle {
+            cycle: 1,
+            strict: false,
+            started: 10,
+            done: 7,
+            failed: 1,
+            in_doubt: 2,
+            in_doubt_recorded: 1,
+            kills: 2,
+            recovered: 3,
+            recovered_in_ms,
+            sagas: 9,
+            unwound: 1,
+            lost: 0,
+            duplicated: 0,
+            illegal: 0,
+            hanging: 0,
+            incomplete: 0,
+            recovery_errors: 0,
+            problems: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn sums_and_the_middle_and_the_worst_time() {
+        let sum = totals(&[cycle(30.0), cycle(10.0), cycle(20.0)]);
+        assert_eq!((sum.kills, sum.sagas, sum.done, sum.in_doubt, sum.recovered), (6, 27, 21, 6, 9));
+        assert_eq!((sum.median_recovered_in_ms, sum.worst_recovered_in_ms), (20.0, 30.0));
+        assert_eq!(verdict(&sum), Verdict::Consistent);
+    }
+
+    #[test]
+    fn each_kind_of_damage_alone_decides() {
+        let damages: [fn(&mut Cycle); 6] = [
+            |cycle| cycle.lost = 1,
+            |cycle| cycle.duplicated = 1,
+            |cycle| cycle.illegal = 1,
+            |cycle| cycle.hanging = 1,
+            |cycle| cycle.incomplete = 1,
+            |cycle| cycle.recovery_errors = 1,
+        ];
+        for damage in damages {
+            let mut cycle = cycle(1.0);
+            damage(&mut cycle);
+            assert_eq!(verdict(&totals(&[cycle])), Verdict::Inconsistent);
+        }
+    }
+
+    #[test]
+    fn kills_that_met_nothing_prove_nothing() {
+        let idle = Cycle { recovered: 0, ..cycle(1.0) };
+        assert_eq!(verdict(&totals(&[idle])), Verdict::NotChecked);
+    }
+}

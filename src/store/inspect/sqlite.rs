@@ -1,0 +1,165 @@
+//! Looking at a SQLite file, whoever made it.
+
+use super::cell::Cell;
+use super::error::InspectError;
+use super::query::{Param, Query, RawRow};
+use super::source::{Engine, Index, Origin, Source, Table};
+use crate::store::sqlite::connection::explain;
+use crate::store::sqlite::visitor::{Expect, Visitor};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, InterruptHandle, OptionalExtension};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// A file that is being looked at: one question at a time, on a thread that may block.
+#[derive(Clone)]
+pub(super) struct File {
+    url: String,
+    visitor: Arc<Mutex<Visitor>>,
+    /// Stops the question under way.
+    stop: Arc<Mutex<Option<InterruptHandle>>>,
+}
+
+impl File {
+    /// Opens a file and finds out what is in it.
+    pub(super) fn open(path: &Path) -> Result<(Self, Source), InspectError> {
+        let url = format!("sqlite:{}", path.display());
+        let failed = |error| InspectError::of_file(&url, error);
+        let mut visitor = Visitor::open(path, Expect::AnySchema).map_err(failed)?;
+        let path = visitor.path().to_owned();
+        let source = visitor
+            .visit(|connection| discover(connection, &url).map_err(|error| explain("read", &path, &error)))
+            .map_err(failed)?;
+        let file = Self { url, visitor: Arc::new(Mutex::new(visitor)), stop: Arc::new(Mutex::new(None)) };
+        Ok((file, source))
+    }
+
+    /// Asks, and waits no longer than `limit`.
+    pub(super) async fn ask(&self, query: Query, limit: Duration) -> Result<Vec<RawRow>, InspectError> {
+        let (visitor, stop) = (Arc::clone(&self.visitor), Arc::clone(&self.stop));
+        let asking = tokio::task::spawn_blocking(move || {
+            let mut visitor = visitor.lock().unwrap_or_else(PoisonError::into_inner);
+            let path = visitor.path().to_owned();
+            visitor.visit(|connection| {
+                *stop.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(connection.get_interrupt_handle());
+                rows(connection, &query).map_err(|error| explain("read", &path, &error))
+            })
+        });
+        match tokio::time::timeout(limit, asking).await {
+            Ok(Ok(answer)) => answer.map_err(|error| InspectError::of_file(&self.url, error)),
+            Ok(Err(panicked)) => Err(InspectError::Nonsense {
+                url: self.url.clone(),
+                reason: format!("reading it failed: {panicked}"),
+            }),
+            Err(_) => {
+                if let Some(stop) = &*self.stop.lock().unwrap_or_else(PoisonError::into_inner) {
+                    stop.interrupt();
+                }
+                Err(InspectError::TimedOut { url: self.url.clone(), limit })
+            }
+        }
+    }
+}
+
+fn rows(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<RawRow>> {
+    let mut prepared = connection.prepare_cached(query.text_of())?;
+    for (index, param) in (1..).zip(query.params()) {
+        match param {
+            Param::Text(text) => prepared.raw_bind_parameter(index, text.as_str())?,
+            Param::Int(number) => prepared.raw_bind_parameter(index, number)?,
+        }
+    }
+    let columns = prepared.column_count();
+    let mut found = Vec::new();
+    let mut rows = prepared.raw_query();
+    while let Some(row) = rows.next()? {
+        let mut cells = Vec::with_capacity(columns);
+        for index in 0..columns {
+            cells.push(match row.get_ref(index)? {
+                ValueRef::Null => Cell::Null,
+                ValueRef::Integer(number) => Cell::Int(number),
+                ValueRef::Real(number) => Cell::Real(number),
+                ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Cell::bytes(bytes),
+            });
+        }
+        found.push(RawRow(cells.into_iter()));
+    }
+    Ok(found)
+}
+
+fn discover(connection: &Connection, url: &str) -> rusqlite::Result<Source> {
+    let table = |name: &str| find_table(connection, name);
+    Ok(Source {
+        url: url.to_owned(),
+        engine: Engine::Sqlite,
+        origin: find_origin(connection)?,
+        saga: table("saga")?,
+        event: table("saga_node_event")?,
+        sec: table("sec")?,
+        nexus: table("db_metadata_nexus")?,
+    })
+}
+
+fn find_table(connection: &Connection, name: &str) -> rusqlite::Result<Option<Table>> {
+    let mut table = Table::default();
+    let mut key: Vec<(i64, String)> = Vec::new();
+    let mut columns = connection.prepare("SELECT name, pk FROM pragma_table_info(?1)")?;
+    let mut rows = columns.query([name])?;
+    while let Some(row) = rows.next()? {
+        let column: String = row.get(0)?;
+        let place: i64 = row.get(1)?;
+        if place > 0 {
+            key.push((place, column.clone()));
+        }
+        table.columns.insert(column);
+    }
+    if table.columns.is_empty() {
+        return Ok(None);
+    }
+    if !key.is_empty() {
+        key.sort();
+        let columns = key.into_iter().map(|(_, column)| column).collect();
+        table.indexes.push(Index { columns, predicate: None });
+    }
+    let mut indexes = connection.prepare(
+        "SELECT sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?1 AND sql IS NOT NULL ORDER BY name",
+    )?;
+    let mut rows = indexes.query([name])?;
+    while let Some(row) = rows.next()? {
+        let definition: String = row.get(0)?;
+        table.indexes.extend(Index::parse(&definition));
+    }
+    Ok(Some(table))
+}
+
+fn find_origin(connection: &Connection) -> rusqlite::Result<Origin> {
+    let has = |name: &str| -> rusqlite::Result<bool> {
+        connection.query_row(
+            "SELECT count(*) > 0 FROM sqlite_schema WHERE type IN ('table', 'view') AND name = ?1",
+            [name],
+            |row| row.get(0),
+        )
+    };
+    if has("sagactl_schema")? {
+        let version = connection
+            .query_row("SELECT version FROM sagactl_schema WHERE singleton = 1", [], |row| row.get(0))
+            .optional()?;
+        if let Some(version) = version {
+            return Ok(Origin::Sagactl { version });
+        }
+    }
+    if has("db_metadata")? {
+        let versions = connection
+            .query_row("SELECT version, target_version FROM db_metadata LIMIT 1", [], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?))
+            })
+            .optional();
+        // A table of that name need not have these columns; then it says nothing to us.
+        if let Ok(Some((version, target_version))) = versions {
+            return Ok(Origin::Nexus { version, target_version });
+        }
+    }
+    Ok(Origin::Unnamed)
+}

@@ -1,0 +1,127 @@
+//! Sagas that are not the reference coordinator's: the example of the documentation, and one that is wrong on purpose.
+//!
+//! This program is both the test and the coordinators that the drills start: called with a command it is a service's own
+//! program, called without one it runs drills on itself.
+
+#[path = "../../docs/embedding/bank.rs"]
+mod bank;
+mod wrong;
+
+use serde_json::Value;
+use std::process::{Command, ExitCode};
+
+/// Tells a child which sagas are its own.
+const OWN_SAGAS: &str = "OWN_SAGAS";
+
+fn main() -> ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        Some("coordinator" | "drill") => match std::env::var(OWN_SAGAS).as_deref() {
+            Ok("wrong") => sagactl::cli::main_with(wrong::sagas),
+            _ => bank::main(),
+        },
+        _ => {
+            the_example_of_the_documentation_survives_every_crash();
+            a_wrong_saga_is_found_with_node_moment_and_effect();
+            faults_are_refused_by_a_coordinator_that_was_not_started_for_them();
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Runs a drill with these sagas; answers its exit code and its report.
+fn drill(own: &str) -> (Option<i32>, Value) {
+    let program = std::env::current_exe().expect("this program");
+    let output = Command::new(program)
+        .env(OWN_SAGAS, own)
+        .args(["drill", "crash-points", "--mode", "both", "-o", "json"])
+        .output()
+        .expect("this program runs");
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("{error} in {:?} after {:?}", output, String::from_utf8_lossy(&output.stderr))
+    });
+    (output.status.code(), report)
+}
+
+fn the_example_of_the_documentation_survives_every_crash() {
+    let (code, report) = drill("bank");
+    assert_eq!(code, Some(0), "{report:#}");
+    // Two actions and the saga's own start and end, three moments each; and what is undone when one of them fails.
+    assert!(report["totals"]["points"].as_u64() >= Some(2 * (4 * 3 + 2)), "{report:#}");
+    assert_eq!(report["totals"]["points"], report["totals"]["ok"]);
+}
+
+fn a_wrong_saga_is_found_with_node_moment_and_effect() {
+    let (code, report) = drill("wrong");
+    assert_eq!(code, Some(1), "{report:#}");
+    let failed: Vec<&Value> = report["points"]
+        .as_array()
+        .expect("points")
+        .iter()
+        .filter(|point| point["verdict"] == "fail")
+        .collect();
+    let found = |node: &str, direction: &str, problem: &str| {
+        failed.iter().any(|point| {
+            point["node"] == node
+                && point["direction"] == direction
+                && point["moment"] == "after_action"
+                && point["problems"][0].as_str().is_some_and(|text| text.contains(problem))
+        })
+    };
+    assert!(found("subnet", "forward", "and as succeeded without the crash"), "{failed:#?}");
+    assert!(found("vpc", "undo", "ends as stuck"), "{failed:#?}");
+    let effect =
+        failed.iter().any(|point| point["node"] == "subnet" && point["rows"][0]["table"] == "wrong_subnet");
+    assert!(effect, "{failed:#?}");
+}
+
+fn faults_are_refused_by_a_coordinator_that_was_not_started_for_them() {
+    use std::io::{Read, Write};
+    let dir = tempfile::tempdir().expect("a directory");
+    let ready = dir.path().join("ready.json");
+    let mut coordinator = Command::new(std::env::current_exe().expect("this program"))
+        .args([
+            "coordinator",
+            "run",
+            "--until-stdin-closes",
+            "--internal",
+            "127.0.0.1:0",
+            "--external",
+            "127.0.0.1:0",
+        ])
+        .arg("--data-dir")
+        .arg(dir.path())
+        .arg("--ready-file")
+        .arg(&ready)
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("this program runs");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let text = loop {
+        match std::fs::read_to_string(&ready) {
+            Ok(text) => break text,
+            Err(_) if std::time::Instant::now() < deadline => {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            Err(error) => panic!("the coordinator was not ready in time: {error}"),
+        }
+    };
+    let ready: Value = serde_json::from_str(&text).expect("a ready file");
+    let address =
+        ready["internal_url"].as_str().and_then(|url| url.strip_prefix("http://")).expect("an address");
+    let body = r#"{"rules":[]}"#;
+    let mut stream = std::net::TcpStream::connect(address).expect("a connection");
+    write!(
+        stream,
+        "POST /fault HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    assert!(answer.contains("--allow-faults"), "{answer}");
+    coordinator.kill().expect("it can be killed");
+    coordinator.wait().expect("it ends");
+}
