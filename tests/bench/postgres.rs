@@ -20,6 +20,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_postgres::types::{IsNull, ToSql, Type};
 use tokio_postgres::{Client, NoTls};
@@ -35,57 +36,109 @@ const ADOPTED: usize = 10_000;
 /// Measures them one after another, each on a database of its own.
 pub(crate) fn run(table: &mut Table) {
     let server = Server::start_durable();
+    let bench = Bench { server: &server };
     let noop: SharedStore = Arc::new(NoopStore);
     let limit = lab::create_projects(&lab::sec(&noop, SecId::random(), true).0, LASTS);
     table.add("sagas on a no-op store", limit, "sagas/s", None, Budget::None);
 
-    let pooled = {
-        let database = server.database();
+    let pooled = bench.measure(|database| {
         // Makes the tables.
-        drop(open(&database, Isolation::ReadCommitted));
-        lab::create_projects(
-            &lab::sec(&(Arc::new(Pool::new(&database)) as SharedStore), SecId::random(), true).0,
-            LASTS,
-        )
-    };
-    table.add(
-        "sagas, one statement per write on a pool",
-        pooled,
-        "sagas/s",
-        Some((limit, "no-op store")),
-        Budget::None,
-    );
+        drop(open(database, Isolation::default()));
+        let pool: SharedStore = Arc::new(Pool::new(database));
+        lab::create_projects(&lab::sec(&pool, SecId::random(), true).0, LASTS)
+    });
+    let what = "sagas, one statement per write on a pool";
+    table.add(what, pooled.rate, "sagas/s", Some((limit, "no-op store")), Budget::None);
+    table.add("  CPU per saga, coordinator and server", pooled.cpu_ms, "ms", None, Budget::None);
 
-    let measure = |isolation, always_strict| {
-        let database = server.database();
-        let (store, sec) = open(&database, isolation);
-        lab::create_projects(&lab::sec(&store, sec, always_strict).0, LASTS)
+    let one = |isolation, always_strict| {
+        bench.measure(|database| {
+            let (store, sec) = open(database, isolation);
+            lab::create_projects(&lab::sec(&store, sec, always_strict).0, LASTS)
+        })
     };
-    let of_pool = Some((pooled, "one statement per write"));
-    let strict = measure(Isolation::ReadCommitted, true);
-    table.add("sagas, PostgreSQL, strict", strict, "sagas/s", of_pool, Budget::AtLeast(3.4));
-    let own = measure(Isolation::ReadCommitted, false);
-    table.add("sagas, PostgreSQL, own database", own, "sagas/s", of_pool, Budget::AtLeast(3.4));
-    let serializable = measure(Isolation::Serializable, true);
-    table.add("sagas, PostgreSQL, strict, serializable", serializable, "sagas/s", of_pool, Budget::None);
-
-    for (what, isolation, one, budget) in [
-        ("two coordinators together, strict", Isolation::ReadCommitted, strict, Budget::AtLeast(1.0)),
-        ("the same, serializable", Isolation::Serializable, serializable, Budget::None),
+    let strict = one(Isolation::Serializable, true);
+    let own = one(Isolation::Serializable, false);
+    let read_committed = one(Isolation::ReadCommitted, true);
+    for (what, measured, budget) in [
+        ("sagas, PostgreSQL, strict", &strict, Budget::AtLeast(3.4)),
+        ("sagas, PostgreSQL, own database", &own, Budget::AtLeast(3.4)),
+        ("sagas, PostgreSQL, strict, READ COMMITTED", &read_committed, Budget::None),
     ] {
-        let database = server.database();
-        let both = std::thread::scope(|scope| {
+        table.add(what, measured.rate, "sagas/s", Some((pooled.rate, "one statement per write")), budget);
+        let beside = Some((pooled.cpu_ms, "one statement per write"));
+        table.add("  CPU per saga, coordinator and server", measured.cpu_ms, "ms", beside, Budget::None);
+    }
+    let pairs = [
+        ("two coordinators together, strict", Isolation::Serializable, true, &strict, Budget::AtLeast(1.0)),
+        ("two together, own database", Isolation::Serializable, false, &own, Budget::AtLeast(1.0)),
+        ("the same, READ COMMITTED", Isolation::ReadCommitted, false, &own, Budget::None),
+    ];
+    for (what, isolation, always_strict, one, budget) in pairs {
+        let both = bench.measure(|database| {
             let one = || {
-                let (store, sec) = open(&database, isolation);
-                lab::create_projects(&lab::sec(&store, sec, true).0, LASTS)
+                let (store, sec) = open(database, isolation);
+                lab::create_projects(&lab::sec(&store, sec, always_strict).0, LASTS)
             };
-            let rates = [scope.spawn(one), scope.spawn(one)];
-            rates.into_iter().map(|rate| rate.join().expect("no panic")).sum::<f64>()
+            std::thread::scope(|scope| {
+                let rates = [scope.spawn(one), scope.spawn(one)];
+                rates.into_iter().map(|rate| rate.join().expect("no panic")).sum::<f64>()
+            })
         });
-        table.add(what, both, "sagas/s", Some((one, "one coordinator")), budget);
+        table.add(what, both.rate, "sagas/s", Some((one.rate, "one coordinator")), budget);
+        let beside = Some((one.cpu_ms, "one coordinator"));
+        table.add("  CPU per saga, coordinators and server", both.cpu_ms, "ms", beside, Budget::None);
     }
     table.add("adopting 10,000 sagas", adopt(&server), "s", None, Budget::None);
 }
+
+/// A server to measure on.
+struct Bench<'s> {
+    server: &'s Server,
+}
+
+struct Measured {
+    /// Sagas per second.
+    rate: f64,
+    /// Of all processes that take part; unlike the rate it says much on a busy machine too.
+    cpu_ms: f64,
+}
+
+impl Bench<'_> {
+    /// Runs something that creates sagas for [`LASTS`] and answers how many per second.
+    fn measure(&self, run: impl FnOnce(&Database<'_>) -> f64) -> Measured {
+        let database = self.server.database();
+        let before = self.cpu_ms();
+        let rate = run(&database);
+        let cpu_ms = (self.cpu_ms() - before) / (rate * LASTS.as_secs_f64());
+        Measured { rate, cpu_ms }
+    }
+
+    /// CPU time so far of this process, of the server's, and of all that the server's process has started.
+    fn cpu_ms(&self) -> f64 {
+        let server = self.server.pid();
+        let processes = std::fs::read_dir("/proc").expect("a Linux system").flatten().filter_map(|entry| {
+            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+            // A name in parentheses, which may hold anything, stands before the fields that count.
+            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+            let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+            let parent: u32 = fields.get(1)?.parse().ok()?;
+            let ticks = |range: std::ops::Range<usize>| -> u64 {
+                fields[range].iter().filter_map(|field| field.parse::<u64>().ok()).sum()
+            };
+            match pid {
+                _ if pid == std::process::id() || parent == server => Some(ticks(11..13)),
+                // Of those that have ended, too.
+                _ if pid == server => Some(ticks(11..15)),
+                _ => None,
+            }
+        });
+        processes.sum::<u64>() as f64 * 1000.0 / TICKS_PER_SEC
+    }
+}
+
+/// What Linux counts CPU time in, on all architectures that matter here.
+const TICKS_PER_SEC: f64 = 100.0;
 
 fn open(database: &Database<'_>, isolation: Isolation) -> (SharedStore, SecId) {
     let sec = SecId::random();
@@ -98,7 +151,7 @@ fn adopt(server: &Server) -> f64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let database = server.database();
     let ((gone, from), (store, to)) =
-        (open(&database, Isolation::ReadCommitted), open(&database, Isolation::ReadCommitted));
+        (open(&database, Isolation::default()), open(&database, Isolation::default()));
     runtime.block_on(async {
         let saga = || NewSaga {
             id: SagaId::random(),
@@ -127,7 +180,7 @@ fn adopt(server: &Server) -> f64 {
 
 /// What most programs do: each write by itself, on whichever connection is free.
 struct Pool {
-    runtime: tokio::runtime::Runtime,
+    runtime: Handle,
     connections: Arc<Vec<Mutex<Connection>>>,
     free: Arc<Semaphore>,
 }
@@ -139,11 +192,8 @@ struct Connection {
 
 impl Pool {
     fn new(database: &Database<'_>) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
         let connections = runtime.block_on(async {
             let mut connections = Vec::new();
             for _ in 0..POOL {
@@ -154,7 +204,10 @@ impl Pool {
             }
             connections
         });
-        Self { runtime, connections: Arc::new(connections), free: Arc::new(Semaphore::new(POOL)) }
+        let handle = runtime.handle().clone();
+        // It is dropped by the engine's own thread, where no runtime may end.
+        std::mem::forget(runtime);
+        Self { runtime: handle, connections: Arc::new(connections), free: Arc::new(Semaphore::new(POOL)) }
     }
 }
 

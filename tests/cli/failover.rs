@@ -226,6 +226,17 @@ fn databases_that_cannot_be_used_are_refused_without_a_password() {
     assert!(!started.log().contains(PASSWORD), "{}", started.log());
     assert!(!started.ready.db_url.contains(PASSWORD), "{}", started.ready.db_url);
 
+    // The password may come from where PostgreSQL's own programs look for it.
+    let without = database.guarded_url(PASSWORD).replace(&format!(":{PASSWORD}@"), "@");
+    let listed =
+        TestEnv::new().with("PGPASSWORD", PASSWORD).run(&["secs", "list", "-o", "ids", "--db-url", &without]);
+    assert_eq!(
+        (listed.code, listed.stdout.trim()),
+        (0, &*started.ready.sec_id.to_string()),
+        "{}",
+        listed.stderr
+    );
+
     database.sql("UPDATE sagactl_schema SET version = 999");
     let (code, stderr) = refused(&database.url());
     assert_eq!(code, 2, "{stderr}");

@@ -200,6 +200,12 @@ impl Server {
         self.port
     }
 
+    /// Its first process, the parent of all others.
+    pub(crate) fn pid(&self) -> u32 {
+        let file = fs::read_to_string(self.data().join("postmaster.pid")).expect("the server runs");
+        file.lines().next().and_then(|line| line.parse().ok()).expect("a process id")
+    }
+
     /// Where it keeps everything.
     pub(crate) fn directory(&self) -> &Path {
         &self.dir

@@ -8,8 +8,13 @@ use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Error, NoTls};
 
-/// How long connecting may take, to each address that a name stands for.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long connecting may take, to each address that a name stands for, unless the URL says otherwise. Not longer, because
+/// `status` is asked when things are bad, and half an answer in time is better than a whole one too late.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Where the password may be kept instead of in the URL, as for PostgreSQL's own programs: command lines are read by
+/// everybody on the machine, and a coordinator tells its URL without the password.
+const PASSWORD_VARIABLE: &str = "PGPASSWORD";
 
 /// How long data that was sent may stay unacknowledged before a connection counts as broken.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(15);
@@ -37,7 +42,17 @@ impl Target {
         let mut config: Config = url.parse().map_err(|error: Error| {
             StoreError::Unusable(format!("not the URL of a database: {}", said(&error)))
         })?;
-        config.connect_timeout(CONNECT_TIMEOUT).tcp_user_timeout(UNACKNOWLEDGED);
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(UNACKNOWLEDGED);
+        }
+        if config.get_password().is_none()
+            && let Some(password) = std::env::var_os(PASSWORD_VARIABLE)
+        {
+            config.password(password.into_encoded_bytes());
+        }
         if config.get_application_name().is_none() {
             config.application_name("sagactl");
         }

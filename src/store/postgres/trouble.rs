@@ -40,6 +40,9 @@ pub(super) fn classify(error: &Error, expect: Expect) -> Trouble {
         SqlState::T_R_DEADLOCK_DETECTED,
         SqlState::LOCK_NOT_AVAILABLE,
         SqlState::QUERY_CANCELED,
+        // No room for what a large transaction has read, or on the disk. Less may fit, and room may be made.
+        SqlState::OUT_OF_MEMORY,
+        SqlState::DISK_FULL,
     ]
     .contains(code)
     {

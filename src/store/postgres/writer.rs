@@ -47,6 +47,12 @@ const BATCH: usize = 2048;
 /// How much longer than the server's own limits an answer may take before the connection counts as broken.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How often a batch is tried whole while others are in the way, before it is tried in halves.
+const PATIENCE: u32 = 3;
+
+/// How often something has been in the way when it is more than the usual traffic, some seconds' worth.
+const WORTH_A_WARNING: u32 = 30;
+
 /// Longest pause before a batch is tried again because somebody was in the way.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -105,7 +111,7 @@ impl Writer {
         // What is still to be done, the next part last.
         let everything = 0..batch.len();
         let mut parts = vec![everything];
-        let mut times_in_the_way = 0;
+        let mut times_in_the_way = 0_u32;
         while let Some(part) = parts.pop() {
             let Some(part) = self.up_to_a_closing(batch, part, &mut parts) else { continue };
             let (start, end) = (part.start, part.end);
@@ -137,11 +143,22 @@ impl Writer {
                     }
                 },
                 Err(Trouble::InTheWay(why)) => {
-                    slog::debug!(self.log, "somebody was in the way; trying again"; "why" => why);
-                    tokio::time::sleep(pause(times_in_the_way, rand::random())).await;
                     times_in_the_way += 1;
+                    match times_in_the_way {
+                        WORTH_A_WARNING => {
+                            slog::warn!(self.log, "writing is held up; trying again and again"; "why" => why);
+                        }
+                        _ => slog::debug!(self.log, "somebody was in the way; trying again"; "why" => why),
+                    }
                     self.start_afresh().await;
-                    parts.push(part);
+                    tokio::time::sleep(pause(times_in_the_way, rand::random())).await;
+                    if times_in_the_way.is_multiple_of(PATIENCE) && part.len() > 1 {
+                        // Less is less in the way of others.
+                        let middle = start + part.len() / 2;
+                        parts.extend([middle..end, start..middle]);
+                    } else {
+                        parts.push(part);
+                    }
                 }
                 Err(Trouble::Lost(why)) => {
                     self.reconnect(&why).await;

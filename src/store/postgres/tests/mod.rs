@@ -19,13 +19,13 @@ use std::sync::mpsc::{Receiver, channel};
 mod behaviour {
     use super::*;
 
-    behaviour_suite!(fresh(Isolation::ReadCommitted));
+    behaviour_suite!(fresh(Isolation::Serializable));
 }
 
-mod behaviour_serializable {
+mod behaviour_read_committed {
     use super::*;
 
-    behaviour_suite!(fresh(Isolation::Serializable));
+    behaviour_suite!(fresh(Isolation::ReadCommitted));
 }
 
 fn fresh(isolation: Isolation) -> Fixture {
