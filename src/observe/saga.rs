@@ -229,10 +229,10 @@ fn node(reading: &Reading<'_>, id: i64, wanted: Wanted) -> NodeReport {
         is_parallel: layout.is_some_and(|layout| layout.is_parallel(index)),
         status: log.status(),
         started: time(EventType::Started),
-        took_ms: took.map(|took| millis(took)),
+        took_ms: took.map(millis),
         attempts: attempts.at_least,
         undo_started: time(EventType::UndoStarted),
-        undo_took_ms: undo_took.map(|took| millis(took)),
+        undo_took_ms: undo_took.map(millis),
         undo_attempts: undo_attempts.at_least,
         output: match is_given(known) && !wanted.params {
             true => None,

@@ -278,7 +278,7 @@ fn judge_nodes(case: &Case<'_, '_>, all: &mut Bench) {
         if log.has(Succeeded) && log.has(Failed) {
             broken(Rule::OneEnd, format!("{} has succeeded and failed", node()));
         }
-        if log.has(UndoStarted) && !(log.has(Succeeded) && !log.has(Failed)) {
+        if log.has(UndoStarted) && (log.has(Failed) || !log.has(Succeeded)) {
             broken(Rule::UndoAfterSuccess, format!("{} is being undone, but has not succeeded", node()));
         }
         if log.undo_end().is_some() && !log.has(UndoStarted) {

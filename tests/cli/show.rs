@@ -134,24 +134,17 @@ fn every_saga_of_every_recorded_database_is_shown() {
     }
 }
 
-/// The text with single blanks, and `AGE…` for how long something has taken so far.
+/// The text with single blanks, and `AGE…` for how long something that began at some time has taken so far.
 fn without_durations(text: &str) -> String {
     let mut lines = Vec::new();
     for line in text.lines() {
         let mut words: Vec<&str> = line.split_whitespace().collect();
-        if let Some(at) = words
-            .iter()
-            .position(|word| word.ends_with('…') && word.starts_with(|c: char| c.is_ascii_digit()))
+        let began = words.iter().position(|word| word.len() == 24 && word.ends_with('Z'));
+        if let Some(began) = began
+            && let Some(age) = words[began..].iter().position(|word| word.ends_with('…'))
+            && words[0] != "saga"
         {
-            words[at] = "AGE…";
-            while at > 0
-                && words[at - 1].starts_with(|c: char| c.is_ascii_digit())
-                && words[at - 1].ends_with(|c: char| c.is_ascii_alphabetic())
-                && words[at - 1].len() < 9
-            {
-                words.remove(at - 1);
-                break;
-            }
+            words.splice(began + 1..=began + age, ["AGE…"]);
         }
         lines.push(words.join(" "));
     }
