@@ -36,7 +36,7 @@ pub fn read_contents(path: &Path) -> Result<Contents, StoreError> {
 
 fn read_table(connection: &Connection, name: &str) -> rusqlite::Result<Table> {
     let mut statement = connection.prepare(&format!("SELECT * FROM \"{}\"", name.replace('"', "\"\"")))?;
-    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let width = columns.len();
     let rows = statement
         .query_map([], |row| (0..width).map(|index| Ok(text(row.get_ref(index)?))).collect())?
