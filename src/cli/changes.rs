@@ -4,16 +4,11 @@ use super::config::DbUrl;
 use super::context::Context;
 use super::failure::{Failure, Kind};
 use super::fatal::end_process;
-use crate::observe::Part;
 use crate::store::SharedStore;
 use crate::store::error::StoreError;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::{OpenOptions, SqliteStore};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Longest wait for a coordinator to say where its database is.
-const INFO_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Context<'_> {
     /// The database, to be read by a command that is about something in it.
@@ -22,7 +17,7 @@ impl Context<'_> {
     ///
     /// If there is none, or it cannot be read.
     pub async fn store_to_read(&mut self) -> Result<SharedStore, Failure> {
-        let url = self.database_of_the_command().await?;
+        let url = self.choose_database().await?;
         match &url {
             DbUrl::Sqlite(path) => {
                 SqliteStore::open_read_only(path).map(|store| Arc::new(store) as SharedStore)
@@ -40,7 +35,7 @@ impl Context<'_> {
     ///
     /// If there is none, or it may not be written, or it is of another schema version.
     pub async fn store_to_change(&mut self) -> Result<SharedStore, Failure> {
-        let url = self.database_of_the_command().await?;
+        let url = self.choose_database().await?;
         let on_fatal = end_process("the database cannot be changed");
         match &url {
             DbUrl::Sqlite(path) => SqliteStore::open_for_changes(path, OpenOptions::new(on_fatal))
@@ -50,27 +45,6 @@ impl Context<'_> {
             }
         }
         .map_err(|error| cannot_open(&url, error))
-    }
-
-    /// What the user named, else what the coordinator says.
-    async fn database_of_the_command(&mut self) -> Result<DbUrl, Failure> {
-        let info = match self.db_url() {
-            Some(_) => None,
-            None => self.client()?.with_at_most(INFO_PATIENCE).fetch_info().await?,
-        };
-        match self.database_of(info.as_ref()) {
-            Part::Present(url) => {
-                if info.is_some() {
-                    self.note(format_args!(
-                        "using database {url} (the coordinator's own; --db-url names another)"
-                    ));
-                }
-                Ok(url)
-            }
-            Part::Missing(reason) => {
-                Err(Failure::unusable("there is no database to look at").because(reason))
-            }
-        }
     }
 }
 

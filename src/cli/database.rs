@@ -85,7 +85,8 @@ impl Context<'_> {
         }
     }
 
-    async fn choose_database(&mut self) -> Result<DbUrl, Failure> {
+    /// Which database a command is about that cannot do without one.
+    pub(super) async fn choose_database(&mut self) -> Result<DbUrl, Failure> {
         if let Some(url) = self.named_database() {
             return Ok(url);
         }

@@ -102,6 +102,41 @@ fn a_real_owner_that_was_expunged() {
     assert_eq!((&answer["verdict"], &answer["owner"]["liveness"]), (&json!("owner-gone"), &json!("gone")));
 }
 
+#[test]
+fn a_real_saga_that_is_unwound_and_one_that_gets_stuck() {
+    let env = TestEnv::new();
+    let coordinator = Coordinator::start(&env, &env.path().join("data"), &["--strict"]);
+    let env = coordinator.env();
+    let database = coordinator.database();
+    let create = |trigger: &str| {
+        database.execute_batch(trigger).expect("a trigger");
+        let blast = ["blast", "--count", "1", "--concurrency", "1", "--ignore-errors", "--quiet"];
+        env.run(&blast);
+        let newest = "SELECT id FROM saga WHERE name = 'project-create' ORDER BY time_created DESC LIMIT 1";
+        let id: String = database.query_row(newest, [], |row| row.get(0)).expect("a saga");
+        poll_until("it is at rest", || {
+            let answer = why(&env, &id, &[]);
+            (answer["state"] == "done").then_some(answer)
+        })
+    };
+    let failed = create(
+        "CREATE TRIGGER strike BEFORE INSERT ON vpc_firewall_rule
+         BEGIN SELECT RAISE(ABORT, 'the firewall is on strike'); END",
+    );
+    assert_eq!(
+        (&failed["verdict"], &failed["node"]),
+        (&json!("failed"), &json!("vpc/allow_internal_inbound"))
+    );
+    assert!(says(&failed, "failure", "the firewall is on strike"), "{failed}");
+    let stuck = create(
+        "CREATE TRIGGER sit_in BEFORE DELETE ON vpc_router BEGIN SELECT RAISE(ABORT, 'routers stay'); END",
+    );
+    assert_eq!((&stuck["verdict"], &stuck["node"]), (&json!("stuck"), &json!("vpc/system_router")));
+    assert!(says(&stuck, "failure", "the firewall is on strike"), "{stuck}");
+    assert!(says(&stuck, "failure", "routers stay"), "{stuck}");
+    assert!(says(&stuck, "left", "not undone: node 0 project"), "{stuck}");
+}
+
 /// The unfinished demo saga of the recorded database of ours, and its owner.
 const DEMO: &str = "01a1fd9a-35da-7426-9bb9-16f42d427b33";
 const OWNER: &str = "01a1fd9a-334e-765a-a044-9ea1012a562a";

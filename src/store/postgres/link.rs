@@ -14,8 +14,7 @@
 //! [`OnSessionLoss::Exit`] the first report ends the process instead: the next one recovers. Sagas come to the same end
 //! either way.
 
-use super::target::{Connection, Target};
-use super::trouble::said;
+use super::target::Target;
 use crate::store::FatalHandler;
 use crate::store::error::StoreError;
 use std::sync::Arc;
@@ -109,7 +108,7 @@ impl Link {
     async fn look_for_it(&self, last: Epoch) {
         for attempt in 0.. {
             tokio::time::sleep(pause(attempt, rand::random())).await;
-            match self.target.connect().await {
+            match self.target.in_time(self.target.connect()).await {
                 Ok(connection) => {
                     drop(connection);
                     let before = self.state.send_replace(State::Up(last + 1));
@@ -119,7 +118,7 @@ impl Link {
                     return;
                 }
                 Err(error) => {
-                    slog::debug!(self.log, "the database is still out of reach"; "why" => said(&error))
+                    slog::debug!(self.log, "the database is still out of reach"; "why" => %error)
                 }
             }
         }
@@ -148,17 +147,6 @@ impl Link {
                 State::Down { why, .. } => format!("database {} is out of reach: {why}", self.target.shown()),
                 State::Up(_) => format!("database {} was out of reach", self.target.shown()),
             })),
-        }
-    }
-
-    /// A new connection, however long it takes.
-    pub(super) async fn connect(self: &Arc<Self>) -> (Connection, Epoch) {
-        loop {
-            let epoch = self.up().await;
-            match self.target.connect().await {
-                Ok(connection) => return (connection, epoch),
-                Err(error) => self.lost(epoch, &said(&error)),
-            }
         }
     }
 }

@@ -17,6 +17,7 @@
 //! saga or a SEC by hand, under whatever isolation, waits for those who hold it and is not overlooked; and the suite shows
 //! that the same would be right under [`Isolation::ReadCommitted`].
 
+mod answers;
 mod claim;
 mod dialect;
 mod link;
@@ -158,11 +159,13 @@ impl PostgresStore {
         let at = target.clone();
         start_thread("postgres-writer", async move |opened| {
             let connected = async {
-                let explain = |error| at.explain("write to", &error);
-                let connection = at.connect().await.map_err(explain)?;
-                let session = Session::new(connection, 0, Purpose::Write).await.map_err(explain)?;
+                let session = Session::open(&at, 0, Purpose::Write).await?;
                 let claim = match options.sec {
-                    Some(sec) => Some(Claim::make(session.client(), sec).await.map_err(explain)??),
+                    // It may have to wait for a transaction of the process before this one, as long as the server's limits.
+                    Some(sec) => {
+                        let claim = Claim::make(session.client(), sec).await;
+                        Some(claim.map_err(|error| at.explain("write to", &error))??)
+                    }
                     None => None,
                 };
                 Ok((session, claim))
@@ -236,9 +239,7 @@ fn start_readers(
     let (at, options) = (target.clone(), options.clone());
     start_thread("postgres-readers", async move |opened| {
         let first = async {
-            let explain = |error| at.explain("open", &error);
-            let connection = at.connect().await.map_err(explain)?;
-            let session = Session::new(connection, 0, purpose).await.map_err(explain)?;
+            let session = Session::open(&at, 0, purpose).await?;
             match start {
                 Start::Migrate => migrate::migrate(session.client(), &at, MIGRATIONS, &options.log).await,
                 Start::Check => migrate::check_current(session.client(), &at, MIGRATIONS).await,

@@ -113,7 +113,7 @@ impl Reader {
             return Ok(session);
         }
         self.link.up_within(PATIENCE).await?;
-        match tokio::time::timeout(PATIENCE, Session::open(&self.link, self.purpose)).await {
+        match tokio::time::timeout(PATIENCE, Session::reopen(&self.link, self.purpose)).await {
             Ok(session) => Ok(session),
             Err(_) => {
                 self.link.up_within(Duration::ZERO).await?;

@@ -3,9 +3,9 @@
 use super::dialect::{grouped, translate};
 use super::link::{Epoch, Link};
 use super::plan::{Key, Step, key};
-use super::target::Connection;
-use super::trouble::said;
+use super::target::{Connection, Target};
 use super::value::{Argument, One};
+use crate::store::error::StoreError;
 use crate::store::sql::Statement;
 use futures::future::maybe_done;
 use futures::poll;
@@ -47,19 +47,28 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Sets a connection up.
-    pub(super) async fn new(connection: Connection, epoch: Epoch, purpose: Purpose) -> Result<Self, Error> {
-        set_up(&connection.client, purpose).await?;
+    /// A new session.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] or [`StoreError::Unusable`], depending on whether trying again may help.
+    pub(super) async fn open(target: &Target, epoch: Epoch, purpose: Purpose) -> Result<Self, StoreError> {
+        let opening = async {
+            let connection = target.connect().await?;
+            set_up(&connection.client, purpose).await?;
+            Ok(connection)
+        };
+        let connection = target.in_time(opening).await?;
         Ok(Self { connection, epoch, one: HashMap::new(), many: HashMap::new() })
     }
 
-    /// A new session, however long it takes.
-    pub(super) async fn open(link: &Arc<Link>, purpose: Purpose) -> Self {
+    /// A new session in place of one that was lost, however long it takes.
+    pub(super) async fn reopen(link: &Arc<Link>, purpose: Purpose) -> Self {
         loop {
-            let (connection, epoch) = link.connect().await;
-            match Self::new(connection, epoch, purpose).await {
+            let epoch = link.up().await;
+            match Self::open(link.target(), epoch, purpose).await {
                 Ok(session) => return session,
-                Err(error) => link.lost(epoch, &said(&error)),
+                Err(error) => link.lost(epoch, &error.to_string()),
             }
         }
     }

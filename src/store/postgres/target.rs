@@ -12,6 +12,10 @@ use tokio_postgres::{Client, Config, Error, NoTls};
 /// `status` is asked when things are bad, and half an answer in time is better than a whole one too late.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long all of opening a session may take, addresses that do not answer included. A server that hangs accepts
+/// connections and then says nothing.
+const OPENING_LIMIT: Duration = Duration::from_secs(10);
+
 /// Where the password may be kept instead of in the URL, as for PostgreSQL's own programs: command lines are read by
 /// everybody on the machine, and a coordinator tells its URL without the password.
 const PASSWORD_VARIABLE: &str = "PGPASSWORD";
@@ -72,6 +76,25 @@ impl Target {
             let _ = connection.await;
         });
         Ok(Connection { client, driver })
+    }
+
+    /// Waits for a part of opening a session.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] or [`StoreError::Unusable`], depending on whether trying again may help.
+    pub(super) async fn in_time<T>(
+        &self,
+        opening: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(OPENING_LIMIT, opening).await {
+            Ok(opened) => opened.map_err(|error| self.explain("open", &error)),
+            Err(_) => Err(StoreError::Unavailable(format!(
+                "cannot open database {}: no answer within {}",
+                self.shown,
+                humantime::format_duration(OPENING_LIMIT)
+            ))),
+        }
     }
 
     /// An error of this database's as one that says what could not be done, and whether trying again may help.

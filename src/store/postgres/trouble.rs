@@ -48,7 +48,8 @@ pub(super) fn classify(error: &Error, expect: Expect) -> Trouble {
     {
         return Trouble::InTheWay(text);
     }
-    let of_the_session = ["08", "25", "53", "57"];
+    // Among them, as CockroachDB says it: nobody knows whether a statement was carried out.
+    let of_the_session = ["08", "25", "53", "57", "40003"];
     // A cached plan that must not change its result, after somebody changed the schema: a new session plans anew.
     if of_the_session.iter().any(|class| code.code().starts_with(class)) || is_stale_plan(answer) {
         return Trouble::Lost(text);

@@ -26,12 +26,13 @@
 //! whatever means) none of its transactions commits any more, and the same after another process has started under its id.
 //! Then this process ends.
 
+use super::answers::{Executed, gather};
 use super::link::{Epoch, Link};
 use super::plan::{Planner, Step};
 use super::session::{Purpose, STATEMENT_LIMIT, Session};
 use super::trouble::{Trouble, classify};
 use super::{Claim, Isolation};
-use crate::store::error::{Refusal, Rule, StoreError};
+use crate::store::error::{Refusal, StoreError};
 use crate::store::queue::{Answer, Lanes, Message, Outcome};
 use crate::store::sql::Expect;
 use crate::store::{Applied, Lane, Write};
@@ -243,8 +244,7 @@ impl Writer {
         let mark = mark.as_ref().map(Step::of);
         let mut calls = Vec::with_capacity(steps.len() + 1);
         for step in mark.as_ref().into_iter().chain(steps) {
-            let prepared = self.session.prepare_step(step).await;
-            calls.push(prepared.map_err(|error| classify(&error, Expect::Any))?);
+            calls.push(in_time(self.session.prepare_step(step)).await?);
         }
         let answers = in_time(self.session.send_all(self.isolation.begin(), &calls)).await?;
         let mut answers = answers.into_iter();
@@ -282,7 +282,7 @@ impl Writer {
     async fn reconnect(&mut self, why: &str) {
         let epoch: Epoch = self.session.epoch();
         self.link.lost(epoch, why);
-        self.session = Session::open(&self.link, Purpose::Write).await;
+        self.session = Session::reopen(&self.link, Purpose::Write).await;
     }
 
     /// Finds out, on a new session, whether the last transaction was committed.
@@ -327,69 +327,12 @@ impl Writer {
     }
 }
 
-/// What came of steps before the commit.
-enum Executed {
-    /// Rows changed, per write and statement.
-    Rows(Vec<Vec<u64>>),
-    /// This write was refused.
-    Refused(usize, Refusal),
-    /// One of several was.
-    Unclear,
-}
-
 /// What is known of a commit whose answer was lost.
 enum Doubt {
     Committed,
     NotCommitted,
     /// It cannot be found out, because the writer has no row of its own.
     Remains,
-}
-
-/// What the answers to all steps mean.
-fn gather(
-    steps: &[Step<'_>],
-    answers: impl Iterator<Item = Result<u64, tokio_postgres::Error>>,
-    writes: usize,
-) -> Result<Executed, Trouble> {
-    let mut rows = vec![Vec::new(); writes];
-    for (step, answer) in steps.iter().zip(answers) {
-        // Once a statement has failed the server refuses all that follow, so the first answer that is no success tells.
-        let (changed, refusal) = match answer {
-            Ok(changed) => (changed, refusal_of(step, changed)?),
-            Err(error) => match classify(&error, step.expect()) {
-                Trouble::Refused(refusal) => (0, Some(refusal)),
-                trouble => return Err(trouble),
-            },
-        };
-        match (refusal, &step.members[..]) {
-            (None, [member]) if member.is_counted() => rows[member.write].push(changed),
-            (None, members) => {
-                for member in members.iter().filter(|member| member.is_counted()) {
-                    rows[member.write].push(1);
-                }
-            }
-            (Some(refusal), [member]) => return Ok(Executed::Refused(member.write, refusal)),
-            (Some(_), _) => return Ok(Executed::Unclear),
-        }
-    }
-    Ok(Executed::Rows(rows))
-}
-
-/// The refusal that is in a number of changed rows, if it is not as expected.
-fn refusal_of(step: &Step<'_>, changed: u64) -> Result<Option<Refusal>, Trouble> {
-    let row_count = |what: &str| Some(Refusal { rule: Rule::RowCount, what: what.to_owned() });
-    if step.members.len() > 1 {
-        // Each changes one row or is refused.
-        return Ok(if changed == step.members.len() as u64 { None } else { row_count("of several") });
-    }
-    match step.expect() {
-        Expect::One(what) | Expect::OneFound(what) if changed == 0 => Ok(row_count(what)),
-        Expect::One(_) | Expect::OneFound(_) if changed > 1 => Err(Trouble::Hopeless(format!(
-            "{changed} rows were changed by a statement that names one: {}",
-            step.sql()
-        ))),
-        Expect::One(_) | Expect::OneFound(_) | Expect::Any => Ok(None),
-    }
 }
 
 /// Waits for an answer of the server's for as long as one may take.
