@@ -1,6 +1,7 @@
 //! The external API over HTTP, on a coordinator of its own per test.
 
 use reqwest::{Method, StatusCode};
+use sagactl::coordinator::access::Access;
 use sagactl::coordinator::server::{Config, Coordinator, DATABASE_FILE, Database, SagaSet};
 use sagactl::store::domain::schema::TABLES;
 use sagactl::store::sql::Statement;
@@ -39,6 +40,7 @@ impl Api {
             database: Database::Sqlite(dir.path().join(DATABASE_FILE)),
             internal: free_port,
             external: free_port,
+            access: Access::default(),
             sec_id: None,
             recovery_period: Duration::from_secs(600),
             abandon_unrecoverable: false,

@@ -222,7 +222,7 @@ pub struct Settings {
     /// Whether anything may be tried twice.
     pub retry: bool,
     /// File with the bearer token.
-    pub token_file: Option<PathBuf>,
+    pub token_file: Option<Chosen<PathBuf>>,
     /// Consent to what cannot be taken back, as far as the command line gives it.
     pub consent: ConsentArgs,
     /// How much to say on standard error.
@@ -263,9 +263,7 @@ impl Settings {
             retry: !sources
                 .choose(flags.no_retry.then_some(Switch(true)), "SAGACTL_NO_RETRY", "no-retry")?
                 .is_some_and(|chosen| chosen.value.0),
-            token_file: sources
-                .choose(flags.token_file.clone(), "SAGACTL_TOKEN_FILE", "token-file")?
-                .map(|chosen| chosen.value),
+            token_file: sources.choose(flags.token_file.clone(), "SAGACTL_TOKEN_FILE", "token-file")?,
             consent: flags.consent,
             verbosity: match flags.verbose {
                 0 => sources

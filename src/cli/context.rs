@@ -238,7 +238,8 @@ impl<'c> Context<'c> {
 
     /// The bearer token, if there is to be one.
     pub fn token(&self) -> Result<Option<Token>, Failure> {
-        self.settings.token_file.as_deref().map(Token::load).transpose().map_err(Failure::from)
+        let file = self.settings.token_file.as_ref();
+        file.map(|chosen| Token::load(&chosen.value)).transpose().map_err(Failure::from)
     }
 
     /// The database that the user named, if any.

@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, BufRead};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+
+/// Longest line that a password is read from, in bytes.
+const LONGEST_LINE: u64 = 4096;
 
 /// A bearer token. It has no `Display`, and its `Debug` tells nothing.
 #[derive(Clone, PartialEq, Eq)]
@@ -72,13 +75,17 @@ impl Secret {
             return Err(TokenError::Exposed { what: self, path: path.to_owned(), mode });
         }
         let bytes = fs::read(path).map_err(read)?;
-        let malformed = || TokenError::Malformed { what: self, path: path.to_owned() };
-        let text = std::str::from_utf8(bytes.trim_ascii()).map_err(|_| malformed())?;
+        let secret = self.in_text(&bytes).map(str::to_owned);
+        secret.ok_or_else(|| TokenError::Malformed { what: self, path: path.to_owned() })
+    }
+
+    fn in_text(self, bytes: &[u8]) -> Option<&str> {
+        let text = std::str::from_utf8(bytes.trim_ascii()).ok()?;
         let is_good = match self {
             Self::Token => text.bytes().all(|byte| byte.is_ascii_graphic()),
             Self::Password => !text.contains(char::is_control),
         };
-        if text.is_empty() || !is_good { Err(malformed()) } else { Ok(text.to_owned()) }
+        (is_good && !text.is_empty()).then_some(text)
     }
 }
 
@@ -97,6 +104,11 @@ impl Token {
         Secret::Token.load(path).map(Self)
     }
 
+    /// The token itself, for a server that is to ask for it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
     /// Value of the `Authorization` header.
     pub fn authorization(&self) -> http::HeaderValue {
         let mut value = http::HeaderValue::try_from(format!("Bearer {}", self.0))
@@ -110,6 +122,18 @@ impl Password {
     /// Reads a password file: one line, readable by its owner alone.
     pub fn load(path: &Path) -> Result<Self, TokenError> {
         Secret::Password.load(path).map(Self)
+    }
+
+    /// Reads one line, with a limit to its length.
+    ///
+    /// # Errors
+    ///
+    /// When there is nothing to read, or it is no password.
+    pub fn from_input(input: impl BufRead) -> io::Result<Self> {
+        let mut line = Vec::new();
+        input.take(LONGEST_LINE).read_until(b'\n', &mut line)?;
+        let bad = || io::Error::new(io::ErrorKind::InvalidData, "not one line of text");
+        Secret::Password.in_text(&line).map(|text| Self(text.to_owned())).ok_or_else(bad)
     }
 
     /// The password itself, for the one request that needs it.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 const LOCK_FILE: &str = "lock";
 const SEC_ID_FILE: &str = "sec-id";
+const KEY_FILE: &str = "session-key";
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,9 @@ pub enum IdentityError {
         /// What it holds.
         found: String,
     },
+    /// The file with the key of sessions holds something else.
+    #[error("{0} does not hold a key; take it away for a new one, which ends all sessions")]
+    BadKey(PathBuf),
 }
 
 /// Held while a coordinator uses a data directory; the system drops it with the process, however that ends.
@@ -87,6 +91,25 @@ pub fn load_or_create_sec_id(dir: &Path) -> Result<SecId, IdentityError> {
     }
 }
 
+/// The secret that sessions of this coordinator's users are made with; made at the first start.
+///
+/// # Errors
+///
+/// When the file cannot be read or written, or holds something else.
+pub fn load_or_create_key(dir: &Path) -> Result<[u8; 32], IdentityError> {
+    let path = dir.join(KEY_FILE);
+    match std::fs::read(&path) {
+        Ok(bytes) => <[u8; 32]>::try_from(bytes).map_err(|_| IdentityError::BadKey(path)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let key: [u8; 32] = rand::random();
+            // Temporary files, from which it is made, are readable by their owner alone.
+            write_whole(&path, &key).map_err(io("writing", &path))?;
+            Ok(key)
+        }
+        Err(error) => Err(io("reading", &path)(error)),
+    }
+}
+
 /// Writes a file so that it is there whole or not at all, whatever happens meanwhile.
 ///
 /// # Errors
@@ -112,6 +135,18 @@ mod tests {
         assert!(matches!(lock_data_dir(dir.path()), Err(IdentityError::InUse(_))));
         drop(first);
         lock_data_dir(dir.path()).expect("free again");
+    }
+
+    #[test]
+    fn the_key_survives_restarts_and_is_a_secret() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().expect("a scratch directory");
+        let key = load_or_create_key(dir.path()).expect("made");
+        assert_eq!(load_or_create_key(dir.path()).expect("read"), key);
+        let path = dir.path().join(KEY_FILE);
+        assert_eq!(std::fs::metadata(&path).expect("a file").permissions().mode() & 0o077, 0);
+        std::fs::write(&path, "short").expect("written");
+        assert!(matches!(load_or_create_key(dir.path()), Err(IdentityError::BadKey(_))));
     }
 
     #[test]

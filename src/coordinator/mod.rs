@@ -4,8 +4,10 @@
 //! It meets the rest of the program through the database and its APIs only; nothing here knows the tool.
 //!
 //! Where to look: [`server`] puts it together; [`sec`] runs sagas; [`recovery`] decides what to recover and
-//! [`background`] does it; [`sagas`] is how sagas are written; [`api`] is what is served.
+//! [`background`] does it; [`sagas`] is how sagas are written; [`api`] is what is served, and
+//! [`access`] to whom.
 
+pub mod access;
 pub mod api;
 pub mod background;
 pub mod drilled;

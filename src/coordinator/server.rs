@@ -11,6 +11,10 @@
 //! Start is always recovery: the first pass begins at once and runs beside requests. There is no shutdown path. SIGTERM,
 //! SIGINT and a fatal error end the process as a crash would; what is acknowledged is durable, and the next start goes on.
 
+use super::access::Access;
+use super::access::guard::{Guard, LoggedIn};
+use super::access::hosts::Hosts;
+use super::access::session::Sessions;
 use super::api::{external, internal};
 use super::background::driver::{Driver, TaskInfo, Waker};
 use super::background::tasks::saga_recovery::{RecoveryStatus, SagaRecovery};
@@ -31,7 +35,8 @@ use crate::wire::bgtasks::{SAGA_RECOVERY, SEC_ADOPTION, SEC_HEARTBEAT};
 use crate::wire::ids::SecId;
 use crate::wire::info::{Info, ReadyFile};
 use crate::wire::time::now;
-use dropshot::{BuildError, ConfigDropshot, HandlerTaskMode, ServerBuilder};
+use dropshot::{BuildError, ConfigDropshot, HandlerTaskMode, ServerBuilder, VersionPolicy};
+use slog::Drain as _;
 use std::any::Any;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -86,6 +91,8 @@ pub struct Config {
     pub internal: SocketAddr,
     /// Where the external API listens; port 0 takes a free one.
     pub external: SocketAddr,
+    /// Who may call the APIs.
+    pub access: Access,
     /// Who this SEC is; kept in the data directory when it is not given.
     pub sec_id: Option<SecId>,
     /// Time between two recovery passes that nobody asked for.
@@ -206,7 +213,21 @@ impl Coordinator {
             log: config.log.clone(),
         })?;
 
-        let external_address = serve_external(&config.log, config.external, &sagas, &store)?;
+        let Access { token, users, host_names } = config.access;
+        let logged_in = match users {
+            Some(users) => Some(Arc::new(LoggedIn { users, sessions: Sessions::load(&config.data_dir)? })),
+            None => None,
+        };
+        let hosts = |address: SocketAddr| Hosts::new(address.ip(), host_names.clone());
+        let internal_guard = Guard::new(hosts(config.internal), token.clone(), None);
+        let external_guard = Guard::new(hosts(config.external), token, logged_in.clone());
+        let context = external::ExternalContext {
+            sagas: sagas.clone(),
+            store: Arc::clone(&store),
+            logins: logged_in.map(external::Logins::new),
+            log: config.log.clone(),
+        };
+        let external_address = serve_external(context, external_guard, config.external)?;
         let external_url = format!("http://{external_address}");
         let status = Arc::new(RecoveryStatus::default());
         let recovery = SagaRecovery {
@@ -256,6 +277,7 @@ impl Coordinator {
         let internal_address = serve_internal(Internal {
             log: config.log.clone(),
             address: config.internal,
+            guard: internal_guard,
             sagas: sagas.clone(),
             info: Box::new(info),
             drills: faults.map(|faults| internal::Drills {
@@ -315,6 +337,14 @@ fn make_tables(store: &SharedStore, tables: &[&'static str]) -> Result<(), Store
     futures::executor::block_on(store.write(Write::all(statements), Until::Durable)).map(drop)
 }
 
+/// The log for an HTTP server, without the line that it has for each request that is not let in: anybody could fill a
+/// disk with those, and they call it a failure to find the version of the API.
+fn for_the_server(log: &slog::Logger) -> slog::Logger {
+    const UNWANTED: &str = "failed to determine request API version";
+    let is_wanted = |record: &slog::Record<'_>| record.msg().as_str() != Some(UNWANTED);
+    slog::Logger::root(slog::Filter::new(log.clone(), is_wanted).ignore_res(), slog::o!())
+}
+
 fn dropshot_config(address: SocketAddr) -> ConfigDropshot {
     ConfigDropshot {
         bind_address: address,
@@ -351,17 +381,15 @@ fn on_own_thread<T: Send + 'static>(
 }
 
 fn serve_external(
-    log: &slog::Logger,
+    context: external::ExternalContext,
+    guard: Guard,
     address: SocketAddr,
-    sagas: &Sagas,
-    store: &SharedStore,
 ) -> Result<SocketAddr, StartError> {
-    let context =
-        external::ExternalContext { sagas: sagas.clone(), store: Arc::clone(store), log: log.clone() };
-    let log = log.clone();
+    let log = for_the_server(&context.log);
     on_own_thread("external-api", async move || {
         let server = ServerBuilder::new(external::api_description(), context, log)
             .config(dropshot_config(address))
+            .version_policy(VersionPolicy::Dynamic(Box::new(guard)))
             .start()
             .map_err(|source| StartError::Listen { api: "external", address, source: Box::new(source) })?;
         let bound = server.local_addr();
@@ -374,6 +402,7 @@ fn serve_external(
 struct Internal {
     log: slog::Logger,
     address: SocketAddr,
+    guard: Guard,
     sagas: Sagas,
     info: Box<dyn Fn(&str) -> Info + Send + Sync>,
     drills: Option<internal::Drills>,
@@ -388,6 +417,7 @@ fn serve_internal(parts: Internal) -> Result<SocketAddr, StartError> {
         let Internal {
             log,
             address,
+            guard,
             sagas,
             info,
             drills,
@@ -408,8 +438,9 @@ fn serve_internal(parts: Internal) -> Result<SocketAddr, StartError> {
                 Box::new(move || info(url.get().map_or("", String::as_str)))
             },
         };
-        let server = ServerBuilder::new(internal::api_description(), context, log)
+        let server = ServerBuilder::new(internal::api_description(), context, for_the_server(&log))
             .config(dropshot_config(address))
+            .version_policy(VersionPolicy::Dynamic(Box::new(guard)))
             .start()
             .map_err(|source| StartError::Listen { api: "internal", address, source: Box::new(source) })?;
         let bound = server.local_addr();

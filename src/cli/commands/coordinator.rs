@@ -2,8 +2,11 @@
 
 use crate::cli::config::{DbUrl, Source, Verbosity};
 use crate::cli::context::Context;
-use crate::cli::failure::{CommandResult, Failure, Kind};
+use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
 use crate::cli::fatal::end_process;
+use crate::client::token::{Password, Token};
+use crate::coordinator::access::users::{self, Users};
+use crate::coordinator::access::{Access, BearerToken};
 use crate::coordinator::identity::{IdentityError, write_whole};
 use crate::coordinator::server::{Config, Coordinator, DATABASE_FILE, Database, SagaSet, StartError};
 use crate::store::error::StoreError;
@@ -11,7 +14,7 @@ use crate::store::postgres::{self, OnSessionLoss};
 use crate::wire::ids::SecId;
 use clap::{Args, Subcommand, ValueEnum};
 use slog::Drain;
-use std::io::Read;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +29,20 @@ pub struct CoordinatorArgs {
 #[derive(Debug, Subcommand)]
 enum CoordinatorCommand {
     Run(Box<RunArgs>),
+    HashPassword(HashPasswordArgs),
+}
+
+/// Print a user's line for the users file of `coordinator run`
+///
+/// The password is read from standard input, one line, or from a file that you alone can read.
+#[derive(Debug, Args)]
+struct HashPasswordArgs {
+    /// Whose password it is
+    #[arg(value_name = "SILO/USER")]
+    user: String,
+    /// File with the password
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
 }
 
 /// Run a coordinator until the process is ended
@@ -43,6 +60,15 @@ struct RunArgs {
     /// Where the external API listens; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:12220")]
     external: SocketAddr,
+    /// Who may log in to the external API, one line each as `coordinator hash-password` prints it
+    #[arg(long, value_name = "FILE")]
+    users_file: Option<PathBuf>,
+    /// A name that clients call this coordinator by, besides its addresses; again for more
+    #[arg(long, value_name = "NAME")]
+    host_name: Vec<String>,
+    /// Listen beyond loopback though nobody is asked who they are
+    #[arg(long)]
+    insecure_no_auth: bool,
     /// Who this SEC is [default: kept in the data directory]
     #[arg(long, value_name = "UUID")]
     sec_id: Option<SecId>,
@@ -96,17 +122,12 @@ fn parse_period(text: &str) -> Result<Duration, String> {
 pub fn run(ctx: &mut Context<'_>, args: CoordinatorArgs, sagas: fn() -> SagaSet) -> CommandResult {
     match args.command {
         CoordinatorCommand::Run(args) => run_coordinator(ctx, *args, sagas()),
+        CoordinatorCommand::HashPassword(args) => hash_password(ctx, &args),
     }
 }
 
 fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs, sagas: SagaSet) -> CommandResult {
-    for (flag, address) in [("--internal", args.internal), ("--external", args.external)] {
-        if !address.ip().is_loopback() {
-            return Err(Failure::unusable(format!("{flag} {address} is not a loopback address"))
-                .because("neither API asks who is calling, so others must not be able to call")
-                .hint("use 127.0.0.1 or [::1], and a proxy that authenticates if others have to reach it"));
-        }
-    }
+    let access = who_may_call(ctx, &args)?;
     let (data_dir, database) = locate(ctx, args.data_dir, args.on_session_loss)?;
     let on_a_server = matches!(database, Database::Postgresql { .. });
     let log = logger(ctx.settings().verbosity);
@@ -116,6 +137,7 @@ fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs, sagas: SagaSet) -> Comm
         database,
         internal: args.internal,
         external: args.external,
+        access,
         sec_id: args.sec_id,
         recovery_period: args.recovery_period,
         abandon_unrecoverable: args.abandon_unrecoverable,
@@ -142,6 +164,51 @@ fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs, sagas: SagaSet) -> Comm
         end_when_stdin_closes();
     }
     coordinator.run()
+}
+
+/// Who may call the APIs; whoever others can reach has to ask.
+fn who_may_call(ctx: &Context<'_>, args: &RunArgs) -> Result<Access, Failure> {
+    // The variable and the context hold what the *tool* shows; what a coordinator asks for is told by the flag.
+    let token = match &ctx.settings().token_file {
+        Some(chosen) if chosen.source == Source::Flag => {
+            let token = Token::load(&chosen.value)?;
+            Some(BearerToken::new(token.reveal()))
+        }
+        _ => None,
+    };
+    let users = match &args.users_file {
+        Some(path) => {
+            let users = Users::load(path);
+            Some(users.map_err(|error| Failure::unusable("the users file is unusable").caused_by(&error))?)
+        }
+        None => None,
+    };
+    let access = Access { token, users, host_names: args.host_name.clone() };
+    let asked = [
+        ("--internal", args.internal, access.guards_internal(), "--token-file"),
+        ("--external", args.external, access.guards_external(), "--token-file or --users-file"),
+    ];
+    for (flag, address, is_guarded, guards) in asked {
+        if !address.ip().is_loopback() && !is_guarded && !args.insecure_no_auth {
+            return Err(Failure::unusable(format!("{flag} {address} is not a loopback address"))
+                .because("whoever reaches it could call it")
+                .hint(format!("give {guards}, or --insecure-no-auth if something else keeps others away")));
+        }
+    }
+    Ok(access)
+}
+
+fn hash_password(ctx: &mut Context<'_>, args: &HashPasswordArgs) -> CommandResult {
+    if !users::is_user_name(&args.user) {
+        return Err(Failure::unusable(format!("{:?} is not SILO/USER", args.user)));
+    }
+    let password = match &args.password_file {
+        Some(path) => Password::load(path)?,
+        None => Password::from_input(std::io::stdin().lock())
+            .map_err(|error| Failure::unusable("there is no password on standard input").caused_by(&error))?,
+    };
+    writeln!(ctx.out(), "{}:{}", args.user, users::hash(password.reveal()))?;
+    Ok(Outcome::Good)
 }
 
 /// The data directory and the database.

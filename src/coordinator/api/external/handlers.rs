@@ -1,6 +1,7 @@
 //! The handlers: what comes from HTTP is taken apart, handed on, and the result is put into an answer.
 
 use super::errors::store_failed;
+use super::login::{self, Credentials, SessionHeaders, SiloPath};
 use super::pages::{self, ListQuery};
 use super::requests::CreateHeaders;
 use super::select::{self, InProject, InRouter, InVpc, NoSelector, RouterSelector, VpcSelector};
@@ -15,8 +16,8 @@ use crate::wire::external::{
     RouterCreate, Subnet, SubnetCreate, Vpc, VpcCreate,
 };
 use dropshot::{
-    Header, HttpError, HttpResponseCreated, HttpResponseDeleted, HttpResponseOk, Path, Query, RequestContext,
-    ResultsPage, TypedBody,
+    Header, HttpError, HttpResponseCreated, HttpResponseDeleted, HttpResponseHeaders, HttpResponseOk,
+    HttpResponseUpdatedNoContent, Path, Query, RequestContext, ResultsPage, TypedBody,
 };
 
 type Context = RequestContext<ExternalContext>;
@@ -29,6 +30,20 @@ impl ExternalApi for ExternalApiImpl {
 
     async fn ping(_: Context) -> Result<HttpResponseOk<Ping>, HttpError> {
         Ok(HttpResponseOk(Ping { status: PingStatus::Ok }))
+    }
+
+    async fn login_local(
+        rqctx: Context,
+        path: Path<SiloPath>,
+        body: TypedBody<Credentials>,
+    ) -> Result<HttpResponseHeaders<HttpResponseUpdatedNoContent, SessionHeaders>, HttpError> {
+        login::log_in(rqctx.context(), &path.into_inner().silo_name, body.into_inner()).await
+    }
+
+    async fn logout(
+        _: Context,
+    ) -> Result<HttpResponseHeaders<HttpResponseUpdatedNoContent, SessionHeaders>, HttpError> {
+        Ok(login::log_out())
     }
 
     async fn project_list(

@@ -8,6 +8,7 @@
 
 mod errors;
 mod handlers;
+mod login;
 mod pages;
 mod projects;
 mod requests;
@@ -17,6 +18,8 @@ mod subnets;
 mod validate;
 mod vpcs;
 
+pub use self::login::Logins;
+use self::login::{Credentials, SessionHeaders, SiloPath};
 use self::pages::ListQuery;
 use self::requests::CreateHeaders;
 use self::select::{InProject, InRouter, InVpc, NoSelector, RouterSelector, VpcSelector};
@@ -29,8 +32,8 @@ use crate::wire::external::{
 };
 use crate::wire::name::NameOrId;
 use dropshot::{
-    Header, HttpError, HttpResponseCreated, HttpResponseDeleted, HttpResponseOk, Path, Query, RequestContext,
-    ResultsPage, TypedBody,
+    Header, HttpError, HttpResponseCreated, HttpResponseDeleted, HttpResponseHeaders, HttpResponseOk,
+    HttpResponseUpdatedNoContent, Path, Query, RequestContext, ResultsPage, TypedBody,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -41,6 +44,8 @@ pub struct ExternalContext {
     pub sagas: Sagas,
     /// What is read.
     pub store: SharedStore,
+    /// Who may log in, if somebody has to.
+    pub logins: Option<Logins>,
     /// Where failures are logged whose cause is not for the client.
     pub log: slog::Logger,
 }
@@ -89,6 +94,20 @@ pub trait ExternalApi {
     /// Tells that the process answers.
     #[endpoint { method = GET, path = "/v1/ping" }]
     async fn ping(rqctx: RequestContext<Self::Context>) -> Result<HttpResponseOk<Ping>, HttpError>;
+
+    /// Logs a user in: name and password once, a session cookie from then on. Only with --users-file.
+    #[endpoint { method = POST, path = "/v1/login/{silo_name}/local" }]
+    async fn login_local(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<SiloPath>,
+        body: TypedBody<Credentials>,
+    ) -> Result<HttpResponseHeaders<HttpResponseUpdatedNoContent, SessionHeaders>, HttpError>;
+
+    /// Has the client forget its session.
+    #[endpoint { method = POST, path = "/v1/logout" }]
+    async fn logout(
+        rqctx: RequestContext<Self::Context>,
+    ) -> Result<HttpResponseHeaders<HttpResponseUpdatedNoContent, SessionHeaders>, HttpError>;
 
     /// Lists projects.
     #[endpoint { method = GET, path = "/v1/projects" }]
