@@ -179,24 +179,15 @@ impl<'c> Context<'c> {
         self.make_client(base, token, false)
     }
 
+    /// Makes clients that ask once and without the user's token, while the command does other things with its context.
+    pub(super) fn pinger_maker(&self) -> impl Fn(BaseUrl) -> Option<Client> + use<> {
+        let (verbosity, deadline) = (self.settings.verbosity, self.deadline());
+        move |base| Client::new(client_config(base, None, false, deadline, verbosity)).ok()
+    }
+
     fn make_client(&self, base: BaseUrl, token: Option<Token>, retry: bool) -> Result<Client, Failure> {
-        let verbosity = self.settings.verbosity;
-        Client::new(Config {
-            base,
-            token,
-            budget: self.deadline().saturating_duration_since(Instant::now()),
-            retry,
-            on_event: Arc::new(move |event| {
-                let worth_telling = match event {
-                    Event::Retry(_) => Verbosity::Info,
-                    Event::Request { .. } => Verbosity::Debug,
-                };
-                if verbosity >= worth_telling {
-                    console::log_line(event);
-                }
-            }),
-        })
-        .map_err(|error| Failure::new(Kind::Unusable, "setting up the HTTP client").caused_by(&*error))
+        Client::new(client_config(base, token, retry, self.deadline(), self.settings.verbosity))
+            .map_err(|error| Failure::new(Kind::Unusable, "setting up the HTTP client").caused_by(&*error))
     }
 
     /// Writes a list as JSON: an array, or one line per item for [`OutputMode::Jsonl`].
@@ -272,6 +263,30 @@ impl<'c> Context<'c> {
             }
             Err(error) => Part::Missing(format!("{url}: {error}")),
         }
+    }
+}
+
+fn client_config(
+    base: BaseUrl,
+    token: Option<Token>,
+    retry: bool,
+    deadline: Instant,
+    verbosity: Verbosity,
+) -> Config {
+    Config {
+        base,
+        token,
+        budget: deadline.saturating_duration_since(Instant::now()),
+        retry,
+        on_event: Arc::new(move |event| {
+            let worth_telling = match event {
+                Event::Retry(_) => Verbosity::Info,
+                Event::Request { .. } => Verbosity::Debug,
+            };
+            if verbosity >= worth_telling {
+                console::log_line(event);
+            }
+        }),
     }
 }
 
