@@ -71,7 +71,10 @@ pub(super) fn legal(reading: &Reading<'_>, engine: EngineKind) -> Finding {
 
 fn told(what: &str, judgement: &Judgement) -> String {
     let count = judgement.violations.len() as u64 + judgement.more;
-    match judgement.first() {
+    // Rules of one node say more than those of edges, which break for every neighbour of a node that is wrong.
+    let of_node = |rule| !matches!(rule, Rule::Edge | Rule::EdgeOfOldEngine);
+    let first = judgement.violations.iter().find(|violation| of_node(violation.rule)).or(judgement.first());
+    match first {
         None => what.to_owned(),
         Some(first) if count > 1 => {
             format!("{what} (rule {}): {first}; and {} more", first.rule.as_str(), count - 1)

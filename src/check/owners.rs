@@ -23,10 +23,12 @@ pub(super) fn is_known(reading: &Reading<'_>, facts: &OwnerFacts, why: &Why, now
         return Finding::Beside;
     }
     match why.owner.liveness {
-        // That is I4's matter.
-        Liveness::Dead | Liveness::Gone => return Finding::Beside,
-        Liveness::Unknown | Liveness::NotAsked => return Finding::CannotTell(silence(facts)),
         Liveness::Alive => {}
+        // That is I4's matter: who is not there cannot be asked.
+        Liveness::Dead | Liveness::Gone => {
+            return Finding::CannotTell("its owner is not there to be asked (I4)".to_owned());
+        }
+        Liveness::Unknown | Liveness::NotAsked => return Finding::CannotTell(silence(facts)),
     }
     match &facts.memory {
         Memory::NotTold(reason) => return Finding::CannotTell(reason.clone()),

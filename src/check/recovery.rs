@@ -26,8 +26,10 @@ pub(super) struct Coordinator<'c> {
 
 /// I6: numbers that must add up, whatever happened.
 ///
-/// What is known to recovery is `started + recovered - finished`, less creations that failed after they were announced. So
-/// that difference is never less than what the last pass left in place.
+/// What is known to recovery is at most `started + recovered - finished`: creations that failed after they were announced are
+/// in it, too. So that is never less than what a pass has put in its place or found there. Ours counts a saga as
+/// started only when its creation has been confirmed, which a saga that a pass found in its place may not be yet. It will be
+/// by the next pass, if that comes a good while later; so of ours what the pass before the last left is compared.
 pub(super) fn counters_add_up(coordinator: &Coordinator<'_>) -> Vec<Finding> {
     let Coordinator { sec, at, recovery, process_started: _ } = coordinator;
     let Some(counters) = recovery.since_start else {
@@ -60,14 +62,14 @@ pub(super) fn counters_add_up(coordinator: &Coordinator<'_>) -> Vec<Finding> {
     }
     let added = observed_started.checked_add(recovered);
     let known = added.and_then(|added| added.checked_sub(inferred_finished));
-    let left = recovery.last_pass.as_ref().and_then(left_in_place);
+    let left = least_known(recovery);
     let sum = format!("{observed_started} started + {recovered} recovered - {inferred_finished} finished");
     match (known, left) {
         (None, _) => {
             findings.push(broken("sum", format!("{sum} is less than nothing"), STATUS));
         }
         (Some(known), Some(left)) if known < left => {
-            let text = format!("{sum} = {known}, but the last pass left {left} in place");
+            let text = format!("{sum} = {known}, but recovery left at least {left} sagas in place");
             findings.push(broken("sum", text, STATUS));
         }
         _ => {}
@@ -120,9 +122,26 @@ pub(super) fn list_fits(coordinator: &Coordinator<'_>, came_before: u64) -> Find
     Finding::Broken(Problem::of_sec(*sec, "list", text, STATUS))
 }
 
-/// Sagas that a pass found or put in their place.
-fn left_in_place(pass: &LastPass) -> Option<u64> {
-    pass.skipped?.checked_add(pass.recovered?)
+/// How many sagas recovery must know at least, by what its passes said.
+fn least_known(recovery: &Recovery) -> Option<u64> {
+    let last = recovery.last_pass.as_ref()?;
+    let Some(passes) = &recovery.recent_passes else { return last.skipped?.checked_add(last.recovered?) };
+    let by_last = last.recovered;
+    let completed: Vec<_> =
+        passes.iter().filter(|pass| pass.end.result == PassResult::Completed).take(2).collect();
+    let by_earlier = match completed.as_slice() {
+        [last, earlier] if &last.end == recovery.last_pass.as_ref()? => {
+            let apart = last.time_started.signed_duration_since(earlier.time_started).to_std();
+            let left = earlier.end.skipped.zip(earlier.end.recovered);
+            left.zip(last.end.removed)
+                .filter(|_| apart.is_ok_and(|apart| apart > COUNTED_AFTER))
+                .map(|((skipped, recovered), removed)| {
+                    skipped.saturating_add(recovered).saturating_sub(removed)
+                })
+        }
+        _ => None,
+    };
+    by_last.max(by_earlier)
 }
 
 /// As long as every pass since the start is still listed, what they did adds up to the totals.
