@@ -360,7 +360,9 @@ impl<'p> Pass<'p> {
     async fn page(&mut self, inspector: &Inspector, mut rows: Vec<SagaRecord>) -> Result<(), InspectError> {
         // Going through everything meets each saga once; to remember all of them would cost memory for nothing.
         if !self.looked_at.is_complete {
-            rows.retain(|row| self.met.insert(row.id));
+            rows.retain(|row| !self.met.contains(&row.id));
+            // A table without its key may hold two rows of one id; both are looked at.
+            self.met.extend(rows.iter().map(|row| row.id));
         }
         let ids: Vec<SagaId> = rows.iter().map(|row| row.id).collect();
         let mut dags = inspector.load_dags(&ids).await?;

@@ -33,6 +33,8 @@ mod record;
 mod recovery;
 mod sources;
 pub mod tally;
+#[cfg(test)]
+mod tests;
 
 use crate::client::error::Unreadable;
 use crate::wire::ids::{SagaId, SecId};

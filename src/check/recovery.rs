@@ -133,11 +133,9 @@ fn least_known(recovery: &Recovery) -> Option<u64> {
         [last, earlier] if &last.end == recovery.last_pass.as_ref()? => {
             let apart = last.time_started.signed_duration_since(earlier.time_started).to_std();
             let left = earlier.end.skipped.zip(earlier.end.recovered);
-            left.zip(last.end.removed)
-                .filter(|_| apart.is_ok_and(|apart| apart > COUNTED_AFTER))
-                .map(|((skipped, recovered), removed)| {
-                    skipped.saturating_add(recovered).saturating_sub(removed)
-                })
+            left.zip(last.end.removed).filter(|_| apart.is_ok_and(|apart| apart > COUNTED_AFTER)).map(
+                |((skipped, recovered), removed)| skipped.saturating_add(recovered).saturating_sub(removed),
+            )
         }
         _ => None,
     };

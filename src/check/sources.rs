@@ -1,7 +1,7 @@
 //! Asks coordinators what they have in memory and what their recovery reports, each once per look.
 
 use super::recovery::Coordinator;
-use crate::client::error::{CallError, Unreadable};
+use crate::client::error::{CallError, Problem, Unreadable};
 use crate::client::{Client, FetchedTask};
 use crate::observe::recovery::{Recovery, Trouble};
 use crate::observe::why::ask::{Peers, is_local, reach, recovery_of};
@@ -34,6 +34,8 @@ pub(super) struct Spoken {
     process_started: Option<Time>,
     /// Every saga in its memory, and how those at rest ended; or why it did not tell.
     pub(super) memory: Result<HashMap<SagaId, Option<&'static str>>, String>,
+    /// An answer about its recovery that makes no sense.
+    malformed: Option<Unreadable>,
     /// What its recovery reports, or why it does not.
     pub(super) recovery: Result<(FetchedTask, Recovery), String>,
 }
@@ -145,9 +147,12 @@ impl<'a> Sources<'a> {
 
     /// A recovery report that is broken.
     pub(super) fn malformed(&self) -> Option<Unreadable> {
-        self.spoken().find_map(|spoken| match spoken.recovery.as_ref().ok()?.1.trouble.as_ref()? {
-            Trouble::Malformed(error) => Some(error.clone()),
-            Trouble::Unknown(_) => None,
+        self.spoken().find_map(|spoken| {
+            let trouble = spoken.recovery.as_ref().ok().and_then(|(_, recovery)| recovery.trouble.as_ref());
+            match trouble {
+                Some(Trouble::Malformed(error)) => Some(error.clone()),
+                Some(Trouble::Unknown(_)) | None => spoken.malformed.clone(),
+            }
         })
     }
 
@@ -194,7 +199,12 @@ async fn hear(client: &Client, is: Option<SecId>) -> Result<Spoken, CallError> {
         };
         sagas.iter().map(|saga| (saga.id, end(&saga.state))).collect()
     };
+    let malformed = match &task {
+        Err(CallError { problem: Problem::Unreadable(error), .. }) => Some(error.clone()),
+        _ => None,
+    };
     Ok(Spoken {
+        malformed,
         sec: info.as_ref().map(|info| info.sec_id).or(is),
         process_started: info.as_ref().map(|info| info.time_started),
         memory: sagas
