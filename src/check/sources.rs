@@ -96,7 +96,11 @@ impl<'a> Sources<'a> {
 
     async fn meet(&mut self, inspector: &Inspector, id: SecId, registry: SecLookup) {
         let facts = OwnerFacts::not_asked(Some(registry), self.engine, "");
-        let (contact, client) = reach(is_local(inspector), self.peers, id, facts.address()).await;
+        // A long look must not find everybody silent in the end because its own time was over.
+        let Peers { configured, is_named, client_at } = self.peers;
+        let peers =
+            Peers { configured: configured.with_fresh_budget(), is_named: *is_named, client_at: *client_at };
+        let (contact, client) = reach(is_local(inspector), &peers, id, facts.address()).await;
         let spoken = match (&contact, client) {
             (Contact::Answers { .. }, Some(client)) => self.hear(&client, Some(id)).await,
             _ => None,

@@ -179,14 +179,16 @@ impl<'c> Context<'c> {
         self.make_client(base, token, false)
     }
 
-    /// Makes clients that ask once and without the user's token, while the command does other things with its context.
-    pub(super) fn pinger_maker(&self) -> impl Fn(BaseUrl) -> Option<Client> + use<> {
-        let (verbosity, deadline) = (self.settings.verbosity, self.deadline());
-        move |base| Client::new(client_config(base, None, false, deadline, verbosity)).ok()
+    /// Makes clients that ask once, while the command does other things with its context. Each has the command's whole time for
+    /// the network, for commands that keep asking.
+    pub(super) fn pinger_maker(&self) -> impl Fn(BaseUrl, Option<Token>) -> Option<Client> + use<> {
+        let (verbosity, budget) = (self.settings.verbosity, self.timeout());
+        move |base, token| Client::new(client_config(base, token, false, budget, verbosity)).ok()
     }
 
     fn make_client(&self, base: BaseUrl, token: Option<Token>, retry: bool) -> Result<Client, Failure> {
-        Client::new(client_config(base, token, retry, self.deadline(), self.settings.verbosity))
+        let left = self.deadline().saturating_duration_since(Instant::now());
+        Client::new(client_config(base, token, retry, left, self.settings.verbosity))
             .map_err(|error| Failure::new(Kind::Unusable, "setting up the HTTP client").caused_by(&*error))
     }
 
@@ -270,13 +272,13 @@ fn client_config(
     base: BaseUrl,
     token: Option<Token>,
     retry: bool,
-    deadline: Instant,
+    budget: Duration,
     verbosity: Verbosity,
 ) -> Config {
     Config {
         base,
         token,
-        budget: deadline.saturating_duration_since(Instant::now()),
+        budget,
         retry,
         on_event: Arc::new(move |event| {
             let worth_telling = match event {

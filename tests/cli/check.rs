@@ -4,7 +4,7 @@
 use crate::support::coordinator::Coordinator;
 use crate::support::databases::Recorded;
 use crate::support::server::{Reply, Server};
-use crate::support::{Run, TestEnv, fixture_json, poll_until};
+use crate::support::{Run, TestEnv, fixture_json, poll_until, steady};
 use serde_json::{Value, json};
 
 /// The report, which must be one whatever the exit code.

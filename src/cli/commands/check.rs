@@ -139,9 +139,11 @@ async fn check(
         _ => Part::Missing("no record of a client was given (--client FILE)".to_owned()),
     };
     let url = ctx.settings().url.clone();
-    let configured = ctx.pinger(url.value.clone(), ctx.token()?)?;
+    let make_client = ctx.pinger_maker();
+    let configured = make_client(url.value.clone(), ctx.token()?)
+        .ok_or_else(|| Failure::new(Kind::Unusable, "setting up the HTTP client"))?;
     // An address from a database is not told the user's token.
-    let client_at = ctx.pinger_maker();
+    let client_at = |address| make_client(address, None);
     let peers = Peers { configured, is_named: url.source != Source::Default, client_at: &client_at };
     let look = Look { inspector: inspector.clone(), peers: &peers, client, options };
     let mut progress = Progress::new(ctx);
