@@ -112,8 +112,8 @@ fn all_is_well_under_load() {
     for _ in 0..20 {
         assert_eq!(client.run(&["activate", "recovery", "--no-wait"]).code, 0);
         let (code, report) = lab.check(&[]);
+        // A machine that is too busy to answer in time makes something n/a, and nothing wrong.
         assert_eq!((code, &report["verdict"]), (0, &json!("ok")), "{report:#}");
-        assert_eq!(with_verdict(&report, "na"), ["I12"]);
     }
     load.kill().expect("it can be killed");
     load.wait().expect("it has ended");
@@ -390,9 +390,18 @@ fn recorded_reports_of_recovery() {
         let server = nexus(task);
         let run = TestEnv::at(&server).run(&["check", "--only", "I6,I7", "-o", "json"]);
         let report = report(&run);
-        let verdict =
-            |index: usize| report["invariants"][index]["verdict"].as_str().expect("a word").to_owned();
-        format!("{} {} {}", verdict(0), verdict(1), run.code)
+        let told = |index: usize| {
+            let judged = &report["invariants"][index];
+            let evidence = judged["evidence"].as_array().expect("a list");
+            let texts = evidence.iter().map(|problem| &problem["text"]).chain([&judged["reason"]]);
+            let word = |field: &str| judged[field].as_str().expect("a word").to_owned();
+            let mut lines = format!("\n  {} {}", word("id"), word("verdict"));
+            for text in texts.filter_map(Value::as_str) {
+                lines.push_str(&format!("\n    {}", steady(text)));
+            }
+            lines
+        };
+        format!("{}{}{}", run.code, told(0), told(1))
     };
     let all: Vec<String> = [
         "nexus/task-2024.json",
