@@ -1,6 +1,7 @@
 //! sagactl: the operator's tool for saga coordinators, and a coordinator to use it on.
 
 pub mod blast;
+pub mod check;
 pub mod cli;
 pub mod client;
 pub mod coordinator;

@@ -179,24 +179,17 @@ impl<'c> Context<'c> {
         self.make_client(base, token, false)
     }
 
+    /// Makes clients that ask once, while the command does other things with its context. Each has the command's whole time for
+    /// the network, for commands that keep asking.
+    pub(super) fn pinger_maker(&self) -> impl Fn(BaseUrl, Option<Token>) -> Option<Client> + use<> {
+        let (verbosity, budget) = (self.settings.verbosity, self.timeout());
+        move |base, token| Client::new(client_config(base, token, false, budget, verbosity)).ok()
+    }
+
     fn make_client(&self, base: BaseUrl, token: Option<Token>, retry: bool) -> Result<Client, Failure> {
-        let verbosity = self.settings.verbosity;
-        Client::new(Config {
-            base,
-            token,
-            budget: self.deadline().saturating_duration_since(Instant::now()),
-            retry,
-            on_event: Arc::new(move |event| {
-                let worth_telling = match event {
-                    Event::Retry(_) => Verbosity::Info,
-                    Event::Request { .. } => Verbosity::Debug,
-                };
-                if verbosity >= worth_telling {
-                    console::log_line(event);
-                }
-            }),
-        })
-        .map_err(|error| Failure::new(Kind::Unusable, "setting up the HTTP client").caused_by(&*error))
+        let left = self.deadline().saturating_duration_since(Instant::now());
+        Client::new(client_config(base, token, retry, left, self.settings.verbosity))
+            .map_err(|error| Failure::new(Kind::Unusable, "setting up the HTTP client").caused_by(&*error))
     }
 
     /// Writes a list as JSON: an array, or one line per item for [`OutputMode::Jsonl`].
@@ -273,6 +266,30 @@ impl<'c> Context<'c> {
             }
             Err(error) => Part::Missing(format!("{url}: {error}")),
         }
+    }
+}
+
+fn client_config(
+    base: BaseUrl,
+    token: Option<Token>,
+    retry: bool,
+    budget: Duration,
+    verbosity: Verbosity,
+) -> Config {
+    Config {
+        base,
+        token,
+        budget,
+        retry,
+        on_event: Arc::new(move |event| {
+            let worth_telling = match event {
+                Event::Retry(_) => Verbosity::Info,
+                Event::Request { .. } => Verbosity::Debug,
+            };
+            if verbosity >= worth_telling {
+                console::log_line(event);
+            }
+        }),
     }
 }
 

@@ -14,6 +14,7 @@ pub mod activate;
 pub mod blast;
 pub mod blast_clean;
 pub mod blast_html;
+pub mod check;
 pub mod drill;
 pub mod escape;
 pub mod json;

@@ -2,6 +2,7 @@
 
 mod activate;
 mod blast;
+mod check;
 mod config;
 mod connection;
 mod coordinator;

@@ -3,6 +3,7 @@
 
 pub mod activate;
 pub mod blast;
+pub mod check;
 pub mod completions;
 pub mod coordinator;
 pub mod demo;

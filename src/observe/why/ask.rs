@@ -103,10 +103,30 @@ async fn ask_owner(
     engine: EngineKind,
 ) -> OwnerFacts {
     let mut facts = OwnerFacts::not_asked(Some(registry), engine, "");
-    let address = facts.address().map(str::parse::<BaseUrl>);
+    let (contact, client) = reach(is_local(inspector), peers, owner, facts.address()).await;
+    facts.contact = contact;
+    let Contact::Answers { is_sure, .. } = facts.contact else {
+        facts.memory = Memory::NotTold("its owner does not answer".to_owned());
+        return facts;
+    };
+    let client = client.expect("somebody answered").with_at_most(PATIENCE);
+    let (memory, recovery) = tokio::join!(client.fetch_saga(id), client.fetch_task(SAGA_RECOVERY));
+    facts.memory = memory_of(memory, is_sure);
+    facts.recovery = recovery.ok().flatten().and_then(|task| recovery_of(&task, &Recovery::new(&task), id));
+    facts
+}
+
+/// Finds the way to a SEC: the address that the database has, else the coordinator that the user named. The client is one
+/// for whoever answers; there is none if nobody was asked.
+pub(crate) async fn reach(
+    db_is_local: bool,
+    peers: &Peers<'_>,
+    owner: SecId,
+    address: Option<&str>,
+) -> (Contact, Option<Client>) {
     let configured = peers.configured.base().clone();
     let mut client = None;
-    facts.contact = match address {
+    let mut contact = match address.map(str::parse::<BaseUrl>) {
         None => Contact::NotAsked("the database does not say where it is".to_owned()),
         Some(Err(error)) => Contact::NotAsked(format!("where it is by the database is no address: {error}")),
         Some(Ok(address)) => {
@@ -116,7 +136,7 @@ async fn ask_owner(
             match asked {
                 None => Contact::NotAsked("no connection could be set up".to_owned()),
                 Some(asked) => {
-                    let contact = ping(&asked, owner, is_local(inspector)).await;
+                    let contact = ping(&asked, owner, db_is_local).await;
                     client = Some(asked);
                     contact
                 }
@@ -124,33 +144,25 @@ async fn ask_owner(
         }
     };
     // The user may have another way there than the owner's own idea of its address.
-    let knows_way = matches!(facts.contact, Contact::Answers { is_sure: true, .. });
+    let knows_way = matches!(contact, Contact::Answers { is_sure: true, .. });
     let is_asked = client.as_ref().is_some_and(|client| *client.base() == configured);
     if !knows_way && !is_asked {
-        let contact = ping(&peers.configured, owner, false).await;
-        let is_better = match &contact {
+        let other = ping(&peers.configured, owner, false).await;
+        let is_better = match &other {
             Contact::Answers { is_sure: true, .. } => true,
             // Whoever does not say who it is may be anybody, unless the user says that it is the one.
             Contact::Answers { is_sure: false, .. } => {
-                peers.is_named && !matches!(facts.contact, Contact::Answers { .. })
+                peers.is_named && !matches!(contact, Contact::Answers { .. })
             }
-            Contact::Silent { .. } => peers.is_named && matches!(facts.contact, Contact::NotAsked(_)),
+            Contact::Silent { .. } => peers.is_named && matches!(contact, Contact::NotAsked(_)),
             Contact::SomebodyElse { .. } | Contact::NotAsked(_) => false,
         };
         if is_better {
-            facts.contact = contact;
+            contact = other;
             client = Some(peers.configured.clone());
         }
     }
-    let Contact::Answers { is_sure, .. } = facts.contact else {
-        facts.memory = Memory::NotTold("its owner does not answer".to_owned());
-        return facts;
-    };
-    let client = client.expect("somebody answered").with_at_most(PATIENCE);
-    let (memory, recovery) = tokio::join!(client.fetch_saga(id), client.fetch_task(SAGA_RECOVERY));
-    facts.memory = memory_of(memory, is_sure);
-    facts.recovery = recovery.ok().flatten().and_then(|task| recovery_of(&task, id));
-    facts
+    (contact, client)
 }
 
 /// Asks whether an owner is there.
@@ -180,7 +192,7 @@ fn in_words(error: &CallError) -> String {
 }
 
 /// Whether the database is on this machine, so that its loopback addresses are ours.
-fn is_local(inspector: &Inspector) -> bool {
+pub(crate) fn is_local(inspector: &Inspector) -> bool {
     let source = inspector.describe();
     match source.engine {
         Engine::Sqlite => true,
@@ -216,8 +228,7 @@ fn memory_of(answer: Result<Option<crate::wire::sagas::Saga>, CallError>, is_sur
 }
 
 /// What the owner's recovery says about one saga.
-fn recovery_of(task: &FetchedTask, id: SagaId) -> Option<RecoveryFacts> {
-    let recovery = Recovery::new(task);
+pub(crate) fn recovery_of(task: &FetchedTask, recovery: &Recovery, id: SagaId) -> Option<RecoveryFacts> {
     if recovery.trouble.is_some() || recovery.task.error.is_some() {
         return None;
     }

@@ -171,7 +171,7 @@ fn is_unrecoverable(reading: &Reading<'_>, facts: &OwnerFacts, liveness: Livenes
 }
 
 /// The owner's last failure to recover the saga, unless it has recovered it since.
-pub(super) fn standing_failure(
+pub(crate) fn standing_failure(
     recovery: Option<&RecoveryFacts>,
 ) -> Option<&crate::wire::recovery::RecoveryFailure> {
     let recovery = recovery?;

@@ -14,7 +14,7 @@
 pub mod ask;
 mod evidence;
 pub mod judge;
-mod remedy;
+pub(crate) mod remedy;
 #[cfg(test)]
 mod tests;
 

@@ -89,9 +89,8 @@ pub(super) fn suggest(reading: &Reading<'_>, facts: &OwnerFacts, why: &Why) -> V
 }
 
 fn unrecoverable(facts: &OwnerFacts, why: &Why, show: &str, next: &mut Vec<String>) {
-    let unknown_action = standing_failure(facts.recovery.as_ref()).is_some_and(|failure| {
-        failure.message.contains("unknown action") || failure.message.contains("not registered")
-    });
+    let unknown_action = standing_failure(facts.recovery.as_ref())
+        .is_some_and(|failure| is_about_unknown_action(&failure.message));
     if unknown_action {
         next.push("run a version of the owner that knows the action; the saga is kept until then".to_owned());
     }
@@ -108,6 +107,11 @@ fn unrecoverable(facts: &OwnerFacts, why: &Why, show: &str, next: &mut Vec<Strin
         "an operator can abandon it, which stops the attempts and undoes nothing: what it did is to be put right by hand"
             .to_owned(),
     );
+}
+
+/// Whether a failed recovery says that its coordinator does not know an action of the saga.
+pub(crate) fn is_about_unknown_action(message: &str) -> bool {
+    message.contains("unknown action") || message.contains("not registered")
 }
 
 fn find_owner(facts: &OwnerFacts) -> String {

@@ -14,6 +14,7 @@
 
 mod cell;
 pub mod contents;
+pub mod effects;
 pub mod error;
 pub mod listing;
 pub mod logs;

@@ -8,6 +8,7 @@ use super::source::{Engine, Table};
 use crate::saga_log::record::{EventRecord, Field, SagaRecord, SagaRecords};
 use crate::wire::ids::{SagaId, SecId};
 use crate::wire::time::Time;
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// Events that are read at once.
@@ -26,6 +27,9 @@ pub(super) const ROW_COLUMNS: [&str; 10] = [
     "abandon_reason",
     "abandon_comment",
 ];
+
+/// Columns of a SEC's row, in the order of [`sec_record`]; a Nexus's table lacks some.
+const SEC_COLUMNS: [&str; 4] = ["state", "internal_address", "time_started", "time_heartbeat"];
 
 /// What a database says of a SEC.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,6 +175,56 @@ impl Inspector {
         }
     }
 
+    /// The whole logs of these sagas. They may be large: for a few dozen sagas at a time.
+    ///
+    /// # Errors
+    ///
+    /// Only if the database cannot be read.
+    pub async fn load_logs(&self, ids: &[SagaId]) -> Result<HashMap<SagaId, Vec<EventRecord>>, InspectError> {
+        let mut logs: HashMap<SagaId, Vec<EventRecord>> = HashMap::new();
+        let (Some(table), false) = (&self.describe().event, ids.is_empty()) else { return Ok(logs) };
+        let uuids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
+        let query = self
+            .query("SELECT ")
+            .columns(table, "", &["saga_id", "node_id", "event_type", "data", "event_time", "creator"])
+            .sql(" FROM saga_node_event WHERE ")
+            .among("saga_id", &uuids)
+            .sql(" ORDER BY saga_id, node_id, event_type");
+        for mut row in self.ask(query).await? {
+            if let Field::Value(id) = row.next().parsed::<SagaId>("a uuid") {
+                logs.entry(id).or_default().push(event_record(table, &mut row));
+            }
+        }
+        Ok(logs)
+    }
+
+    /// Every SEC that the database knows; `None` if it has no table of them.
+    ///
+    /// # Errors
+    ///
+    /// Only if the database cannot be read.
+    pub async fn list_secs(&self) -> Result<Option<Vec<SecRecord>>, InspectError> {
+        let source = self.describe();
+        let (table, which, name, key) = match (&source.sec, &source.nexus) {
+            (Some(table), _) => (table, SecTable::Sec, "sec", "id"),
+            (None, Some(table)) => (table, SecTable::Nexus, "db_metadata_nexus", "nexus_id"),
+            (None, None) => return Ok(None),
+        };
+        let query = self
+            .query("SELECT ")
+            .columns(table, "", &[key])
+            .sql(", ")
+            .columns(table, "", &SEC_COLUMNS)
+            .sql(&format!(" FROM {name}"));
+        let mut secs = Vec::new();
+        for mut row in self.ask(query).await? {
+            if let Field::Value(id) = row.next().parsed::<SecId>("a uuid") {
+                secs.push(sec_record(id, which, table, &mut row));
+            }
+        }
+        Ok(Some(secs))
+    }
+
     /// What the database says of a SEC: its own table of SECs where there is one, else a Nexus's.
     ///
     /// # Errors
@@ -178,39 +232,32 @@ impl Inspector {
     /// Only if the database cannot be read.
     pub async fn load_sec(&self, id: SecId) -> Result<SecLookup, InspectError> {
         let source = self.describe();
-        let (table, which, name, key, columns) = match (&source.sec, &source.nexus) {
-            (Some(table), _) => (
-                table,
-                SecTable::Sec,
-                "sec",
-                "id",
-                ["state", "internal_address", "time_started", "time_heartbeat"],
-            ),
-            (None, Some(table)) => (
-                table,
-                SecTable::Nexus,
-                "db_metadata_nexus",
-                "nexus_id",
-                ["state", "internal_address", "time_started", "time_heartbeat"],
-            ),
+        let (table, which, name, key) = match (&source.sec, &source.nexus) {
+            (Some(table), _) => (table, SecTable::Sec, "sec", "id"),
+            (None, Some(table)) => (table, SecTable::Nexus, "db_metadata_nexus", "nexus_id"),
             (None, None) => return Ok(SecLookup::NoTable),
         };
         let query = self
             .query("SELECT ")
-            .columns(table, "", &columns)
+            .columns(table, "", &SEC_COLUMNS)
             .sql(&format!(" FROM {name} WHERE {key} = "))
             .uuid(id.as_uuid());
         let Some(mut row) = self.ask(query).await?.into_iter().next() else {
             return Ok(SecLookup::NoRow(which));
         };
-        Ok(SecLookup::Row(SecRecord {
-            id,
-            table: which,
-            state: row.of(table, "state", Cell::text),
-            internal_address: row.of(table, "internal_address", Cell::text),
-            time_started: row.of(table, "time_started", Cell::time),
-            time_heartbeat: row.of(table, "time_heartbeat", Cell::time),
-        }))
+        Ok(SecLookup::Row(sec_record(id, which, table, &mut row)))
+    }
+}
+
+/// A SEC's row from the columns [`SEC_COLUMNS`].
+fn sec_record(id: SecId, which: SecTable, table: &Table, row: &mut RawRow) -> SecRecord {
+    SecRecord {
+        id,
+        table: which,
+        state: row.of(table, "state", Cell::text),
+        internal_address: row.of(table, "internal_address", Cell::text),
+        time_started: row.of(table, "time_started", Cell::time),
+        time_heartbeat: row.of(table, "time_heartbeat", Cell::time),
     }
 }
 

@@ -15,6 +15,8 @@ mod records;
 mod run;
 mod verdict;
 
+pub(super) use reconcile::reconciled as client_record;
+
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure};
 use crate::cli::runtime::Interrupts;

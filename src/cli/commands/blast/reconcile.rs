@@ -8,7 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
 use crate::render;
 use http::header::AUTHORIZATION;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Hold the record of a run (--record) against what a coordinator has on record
 ///
@@ -25,7 +25,22 @@ pub(super) struct ReconcileArgs {
 pub(super) async fn run(ctx: &mut Context<'_>, args: ReconcileArgs) -> CommandResult {
     let mode =
         ctx.output_among("blast reconcile", &[OutputMode::Table, OutputMode::Json, OutputMode::Jsonl])?;
-    let journal = Journal::read(&args.file)?;
+    let reconciled = reconciled(ctx, &args.file).await?;
+    if mode == OutputMode::Table {
+        let look = ctx.look();
+        render::blast::render_reconciled(ctx.out(), &look, &reconciled)?;
+    } else {
+        ctx.write_json(mode, &reconciled)?;
+    }
+    Ok(Outcome::good_if(!reconciled.reconciliation.is_inconsistent()))
+}
+
+/// Holds a run's own record against what is on record.
+pub(in crate::cli::commands) async fn reconciled(
+    ctx: &mut Context<'_>,
+    file: &Path,
+) -> Result<Reconciled, Failure> {
+    let journal = Journal::read(file)?;
     let info = records::fetch_info(ctx).await;
     if info.is_some() {
         records::settle(ctx).await;
@@ -45,14 +60,7 @@ pub(super) async fn run(ctx: &mut Context<'_>, args: ReconcileArgs) -> CommandRe
             .because(reason)
             .hint("--url names the coordinator, --db-url its database")
     })?;
-    let reconciled = Reconciled::new(&journal, &recorded, sagas);
-    if mode == OutputMode::Table {
-        let look = ctx.look();
-        render::blast::render_reconciled(ctx.out(), &look, &reconciled)?;
-    } else {
-        ctx.write_json(mode, &reconciled)?;
-    }
-    Ok(Outcome::good_if(!reconciled.reconciliation.is_inconsistent()))
+    Ok(Reconciled::new(&journal, &recorded, sagas))
 }
 
 impl From<JournalError> for Failure {

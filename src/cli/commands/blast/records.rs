@@ -45,7 +45,7 @@ pub(super) struct Found {
 
 /// Who the coordinator behind the internal API is.
 pub(super) async fn fetch_info(ctx: &mut Context<'_>) -> Option<Info> {
-    let client = ctx.client().ok()?.with_at_most(ASIDE);
+    let client = ctx.client().ok()?.with_fresh_budget().with_at_most(ASIDE);
     client.fetch_info().await.ok().flatten()
 }
 
