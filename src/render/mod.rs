@@ -11,6 +11,7 @@
 //! - **Absent is `-`, unknown is `?`, and neither is `0`.**
 
 pub mod activate;
+pub mod amend;
 pub mod blast;
 pub mod blast_clean;
 pub mod blast_html;

@@ -1,6 +1,7 @@
 //! The real binary against servers that behave, misbehave, or are not there: standard output, standard error and exit code.
 
 mod activate;
+mod amend;
 mod blast;
 mod config;
 mod connection;
