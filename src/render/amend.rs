@@ -78,7 +78,7 @@ pub fn render_reassignment(out: &mut dyn Write, look: &Look, plan: &reassign::Pl
         line(out, look, "", &format!("and {} more, which --output json lists", moves.len() - MOST_LISTED))?;
     }
     if !others.is_empty() {
-        line(out, look, "leaves alone:", &sagas(others.len()))?;
+        line(out, look, "left alone:", &sagas(others.len()))?;
     }
     if !moves.is_empty() {
         line(out, look, "then:", "the new owner's next recovery pass takes them up")?;
@@ -134,4 +134,122 @@ fn listed(nodes: &[NodeRef]) -> String {
 fn line(out: &mut dyn Write, look: &Look, head: &str, text: &str) -> io::Result<()> {
     let head = format!("  {:<width$}", escape(head), width = LEAD - 2);
     write_wrapped(out, look, &head, LEAD, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amend::reassign::{Fate, Move};
+    use crate::store::amend::Seen;
+    use crate::wire::ids::{SagaId, SecId};
+    use crate::wire::time::Time;
+
+    fn at(secs: i64) -> Time {
+        Time::from_timestamp(1_800_000_000 + secs, 0).expect("a time")
+    }
+
+    fn sec(number: u128) -> SecId {
+        SecId::from_uuid(uuid::Uuid::from_u128(number))
+    }
+
+    fn saga(number: u128) -> SagaId {
+        SagaId::from_uuid(uuid::Uuid::from_u128(number))
+    }
+
+    fn owner() -> Owner {
+        Owner {
+            sec_id: Some(sec(1)),
+            liveness: Liveness::Dead,
+            address: None,
+            heartbeat: None,
+            generation: Some(3),
+        }
+    }
+
+    fn node(number: i64, name: &str) -> NodeRef {
+        NodeRef { node_id: number, name: name.to_owned() }
+    }
+
+    fn text(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
+        let mut out = Vec::new();
+        write(&mut out).expect("memory takes it all");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn a_plan_says_what_is_written_and_what_stays() {
+        let plan = Plan {
+            saga_id: saga(7),
+            name: Some("de\u{1b}mo".to_owned()),
+            seen: Seen {
+                id: saga(7),
+                state: "running".to_owned(),
+                current_sec: Some(sec(1)),
+                adopt_generation: 3,
+                events: 5,
+            },
+            owner: owner(),
+            last_event: Some(at(-60)),
+            writes: Writes::Abandon {
+                time: at(0),
+                reason: Some("omdb"),
+                comment: Some("ticket 9".to_owned()),
+            },
+            not_undone: vec![node(0, "a"), node(1, "sub/b")],
+            cut_off: vec![node(2, "c")],
+            warnings: vec!["beware".to_owned()],
+        };
+        let look = Look::plain(at(0));
+        assert_eq!(
+            text(|out| render_plan(out, &look, &plan)),
+            "plan: abandon saga 00000000-0000-0000-0000-000000000007 de\\x1bmo\n\
+             \x20 it is:       running, last event 2027-01-15T07:59:00.000Z\n\
+             \x20 its owner:   SEC 00000000-0000-0000-0000-000000000001 (does not answer), generation 3\n\
+             \x20 writes:      state abandoned, reason omdb, comment: ticket 9\n\
+             \x20 not undone:  node 0 a, node 1 sub/b\n\
+             \x20 cut off:     node 2 c\n\
+             \x20 mind:        beware\n"
+        );
+        let writes =
+            Writes::InjectError { nodes: vec![node(2, "c")], message: "stop".to_owned(), time: at(0) };
+        let inject = text(|out| render_plan(out, &look, &Plan { writes, ..plan.clone() }));
+        assert!(inject.starts_with("plan: inject an error into saga 0"), "{inject}");
+        assert!(inject.contains("\n  writes:      event failed of node 2 c: stop\n"), "{inject}");
+    }
+
+    #[test]
+    fn a_reassignment_lists_some_and_counts_all() {
+        let planned = |number| Move {
+            saga_id: saga(number),
+            name: Some("demo".to_owned()),
+            state: "running".to_owned(),
+            from: Some(sec(1)),
+            adopt_generation: 4,
+        };
+        let other = Moved { saga_id: saga(99), name: None, fate: Fate::AtRest, message: None };
+        let plan = reassign::Plan {
+            to: sec(2),
+            time: at(0),
+            moves: (0..23).map(planned).collect(),
+            others: vec![other.clone()],
+            owners: vec![owner()],
+            warnings: Vec::new(),
+        };
+        let look = Look::plain(at(0));
+        let shown = text(|out| render_reassignment(out, &look, &plan));
+        assert!(
+            shown.starts_with("plan: reassign 23 sagas to SEC 00000000-0000-0000-0000-000000000002\n"),
+            "{shown}"
+        );
+        for line in [
+            "  from:        SEC 00000000-0000-0000-0000-000000000001 (does not answer): 23 sagas\n",
+            "  moves:       00000000-0000-0000-0000-000000000013 demo, running, generation 4 becomes 5\n",
+            "               and 3 more, which --output json lists\n",
+            "  left alone:  1 saga\n",
+        ] {
+            assert!(shown.contains(line), "{line}{shown}");
+        }
+        let table = text(|out| fate_table([(&other, "at rest")].into_iter()).render(&look, out));
+        assert!(table.contains("00000000-0000-0000-0000-000000000063  ?     at rest  -"), "{table}");
+    }
 }

@@ -18,6 +18,7 @@ pub mod blast_html;
 pub mod drill;
 pub mod escape;
 pub mod json;
+pub mod quiesce;
 pub mod saga;
 pub mod sagas;
 pub mod secs;

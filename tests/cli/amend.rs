@@ -222,8 +222,11 @@ fn sagas_are_reassigned_once_and_run_by_their_new_owner() {
     back.kill();
 }
 
+/// Asks a database for one value.
+type Ask<'a> = &'a dyn Fn(&str) -> String;
+
 /// What the row of a saga holds after a change to it was tried, in words.
-fn try_each_era(env: &TestEnv, url: &str, ask: &dyn Fn(&str) -> String, saga: &str) -> String {
+fn try_each_era(env: &TestEnv, url: &str, ask: Ask<'_>, saga: &str) -> String {
     let saga = format!("0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a00{saga}");
     let command = ["sagas", "abandon", &saga, "--bypass-sec-check", "--comment", "it's", "--db-url", url];
     let run = env.run(&[&command, &GO[..]].concat());
@@ -254,7 +257,8 @@ fn every_era_of_nexus_keeps_what_it_can() {
         };
         let database = Recorded::Nexus(schema).in_postgres().expect("PostgreSQL");
         let on_server = |sql: &str| database.sql(sql);
-        let asks: [(&str, &dyn Fn(&str) -> String); 2] = [(&url, &in_file), (&database.url(), &on_server)];
+        let server_url = database.url();
+        let asks: [(&str, Ask<'_>); 2] = [(&url, &in_file), (&server_url, &on_server)];
         for (url, ask) in asks {
             let became = try_each_era(&env, url, ask, "05");
             let expected = match schema {

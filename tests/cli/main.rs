@@ -10,6 +10,7 @@ mod demo_saga;
 mod failover;
 #[path = "../support/postgres.rs"]
 mod postgres;
+mod quiesce;
 mod readme;
 mod recovery;
 mod sagas;

@@ -1,6 +1,6 @@
 //! What `sagas abandon` and `sagas inject-error` have in common: plan, consent, change, report; one saga or many.
 
-use crate::amend::carry_out::{self, Outcome as Changed, Trouble};
+use crate::amend::carry_out::{self, Outcome as Became, Trouble};
 use crate::amend::{Decision, Plan, SecCheck};
 use crate::cli::commands::saga_ids::{SagaIds, resolve};
 use crate::cli::commands::why::look;
@@ -52,7 +52,7 @@ pub(super) struct Words {
 #[derive(Debug, Serialize)]
 struct Report {
     saga_id: SagaId,
-    outcome: Done,
+    outcome: Fate,
     /// Why, or what it is like now.
     message: Option<String>,
     /// What was, or would be, done; `null` if there is nothing to do.
@@ -65,7 +65,7 @@ struct Report {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Done {
+enum Fate {
     /// Nothing: it was a dry run, or an earlier saga met with trouble.
     Planned,
     /// It was done, and looked at afterwards.
@@ -111,7 +111,7 @@ pub(super) async fn run(
         }
     }
     show_plans(ctx, &inspector, &reports)?;
-    let planned = reports.iter().filter(|report| report.outcome == Done::Planned).count();
+    let planned = reports.iter().filter(|report| report.outcome == Fate::Planned).count();
     if planned > 0 && !args.dry_run {
         let what = match &reports[..] {
             [one] => format!("saga {}", one.saga_id),
@@ -142,10 +142,10 @@ async fn plan(
         hint: None,
     };
     Ok(match decide(&reading, &why, found.owner.engine, inspector.describe()) {
-        Decision::Do(plan) => Report { plan: Some(*plan), ..report(Done::Planned, None) },
-        Decision::AlreadySo(text) => report(Done::AlreadySo, Some(text)),
+        Decision::Do(plan) => Report { plan: Some(*plan), ..report(Fate::Planned, None) },
+        Decision::AlreadySo(text) => report(Fate::AlreadySo, Some(text)),
         Decision::Refused(refusal) => {
-            Report { hint: refusal.hint, ..report(Done::Refused, Some(refusal.reason)) }
+            Report { hint: refusal.hint, ..report(Fate::Refused, Some(refusal.reason)) }
         }
     })
 }
@@ -166,27 +166,27 @@ fn show_plans(ctx: &mut Context<'_>, inspector: &Inspector, reports: &[Report]) 
 /// that is out of reach does.
 async fn carry_out_all(ctx: &Context<'_>, inspector: &Inspector, reports: &mut [Report], _: Consent) {
     let limit = ctx.timeout();
-    for report in reports.iter_mut().filter(|report| report.outcome == Done::Planned) {
+    for report in reports.iter_mut().filter(|report| report.outcome == Fate::Planned) {
         let Some(plan) = &report.plan else { continue };
         let is_over;
         (report.outcome, report.message, is_over) = match carry_out::carry_out(inspector, plan, limit).await {
-            Ok(Changed::Done) => (Done::Done, None, false),
-            Ok(Changed::ByAnother(now)) => (Done::AlreadySo, Some(now), false),
-            Ok(Changed::Changed(now)) => (
-                Done::ChangedMeanwhile,
+            Ok(Became::Done) => (Fate::Done, None, false),
+            Ok(Became::ByAnother(now)) => (Fate::AlreadySo, Some(now), false),
+            Ok(Became::Changed(now)) => (
+                Fate::ChangedMeanwhile,
                 Some(format!("nothing was done, it has changed meanwhile: {now}")),
                 false,
             ),
-            Ok(Changed::Overwritten(now)) => (
-                Done::Overwritten,
+            Ok(Became::Overwritten(now)) => (
+                Fate::Overwritten,
                 Some(format!("it was done, and somebody has written over it: {now}")),
                 false,
             ),
             Err(trouble) => {
                 let (outcome, is_over) = match &trouble {
-                    Trouble::NotDone(AmendError::Refused(_)) => (Done::Failed, false),
-                    Trouble::NotDone(_) => (Done::Failed, true),
-                    Trouble::InDoubt(_) | Trouble::NotSeen(_) => (Done::InDoubt, true),
+                    Trouble::NotDone(AmendError::Refused(_)) => (Fate::Failed, false),
+                    Trouble::NotDone(_) => (Fate::Failed, true),
+                    Trouble::InDoubt(_) | Trouble::NotSeen(_) => (Fate::InDoubt, true),
                 };
                 let cause =
                     std::error::Error::source(&trouble).map_or(String::new(), |cause| format!(": {cause}"));
@@ -215,11 +215,11 @@ fn tell(
             let name = shown_name(one.name.as_deref());
             let message = escape(one.message.as_deref().unwrap_or_default());
             match one.outcome {
-                Done::Planned => writeln!(ctx.out(), "dry run: nothing was done")?,
-                Done::Done => writeln!(ctx.out(), "{} saga {} {name}", words.done, one.saga_id)?,
-                Done::AlreadySo => writeln!(ctx.out(), "saga {} {name}: {message}", one.saga_id)?,
+                Fate::Planned => writeln!(ctx.out(), "dry run: nothing was done")?,
+                Fate::Done => writeln!(ctx.out(), "{} saga {} {name}", words.done, one.saga_id)?,
+                Fate::AlreadySo => writeln!(ctx.out(), "saga {} {name}: {message}", one.saga_id)?,
                 // The error tells it.
-                Done::Refused | Done::ChangedMeanwhile | Done::Overwritten | Done::Failed | Done::InDoubt => {
+                Fate::Refused | Fate::ChangedMeanwhile | Fate::Overwritten | Fate::Failed | Fate::InDoubt => {
                 }
             }
         }
@@ -250,29 +250,29 @@ fn tell(
     Ok(())
 }
 
-fn word(outcome: Done, words: &Words) -> &'static str {
+fn word(outcome: Fate, words: &Words) -> &'static str {
     match outcome {
-        Done::Planned => "planned",
-        Done::Done => words.done,
-        Done::AlreadySo => "already so",
-        Done::Refused => "refused",
-        Done::ChangedMeanwhile => "changed meanwhile",
-        Done::Overwritten => "written over",
-        Done::Failed => "failed",
-        Done::InDoubt => "in doubt",
+        Fate::Planned => "planned",
+        Fate::Done => words.done,
+        Fate::AlreadySo => "already so",
+        Fate::Refused => "refused",
+        Fate::ChangedMeanwhile => "changed meanwhile",
+        Fate::Overwritten => "written over",
+        Fate::Failed => "failed",
+        Fate::InDoubt => "in doubt",
     }
 }
 
-fn is_good(outcome: Done) -> bool {
-    matches!(outcome, Done::Planned | Done::Done | Done::AlreadySo)
+fn is_good(outcome: Fate) -> bool {
+    matches!(outcome, Fate::Planned | Fate::Done | Fate::AlreadySo)
 }
 
 fn judge_reports(words: &Words, reports: &[Report]) -> CommandResult {
     let bad: Vec<&Report> = reports.iter().filter(|report| !is_good(report.outcome)).collect();
     let kind = |outcome| match outcome {
-        Done::Refused | Done::ChangedMeanwhile => Kind::Unusable,
-        Done::Failed | Done::InDoubt => Kind::Unreachable,
-        Done::Overwritten | Done::Planned | Done::Done | Done::AlreadySo => Kind::Bad,
+        Fate::Refused | Fate::ChangedMeanwhile => Kind::Unusable,
+        Fate::Failed | Fate::InDoubt => Kind::Unreachable,
+        Fate::Overwritten | Fate::Planned | Fate::Done | Fate::AlreadySo => Kind::Bad,
     };
     let Some(first) = bad.first() else { return Ok(Outcome::Good) };
     if bad.len() < reports.len() {
@@ -288,11 +288,11 @@ fn judge_reports(words: &Words, reports: &[Report]) -> CommandResult {
     let failure = failure.because(escape(first.message.as_deref().unwrap_or_default()));
     Err(match (&first.hint, first.outcome) {
         (Some(hint), _) => failure.hint(escape(hint)),
-        (None, Done::InDoubt) => failure.hint(format!(
+        (None, Fate::InDoubt) => failure.hint(format!(
             "`sagactl sagas show {}` shows what is there; doing it again is safe",
             first.saga_id
         )),
-        (None, Done::ChangedMeanwhile) => failure.hint("look at it again before you try again"),
+        (None, Fate::ChangedMeanwhile) => failure.hint("look at it again before you try again"),
         (None, _) => failure,
     })
 }
