@@ -5,6 +5,10 @@ use crate::support::coordinator::Coordinator;
 use crate::support::databases::Recorded;
 use crate::support::{Run, TestEnv, poll_until, read_all, wait};
 use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const GO: [&str; 2] = ["-w", "-y"];
@@ -399,4 +403,73 @@ fn of_two_operators_at_once_one_wins_and_the_other_is_told() {
             assert_eq!((twice[0].code, twice[1].code), (0, 0), "{} {}", twice[0], twice[1]);
         }
     }
+}
+
+/// A way to the server that loses the answer to the first COMMIT: it gets there, and the connection ends.
+fn loses_the_answer_to_commit(server: String) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let is_lost = Arc::new(AtomicBool::new(false));
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut upstream = TcpStream::connect(&server).expect("the server");
+            let (mut from_server, mut to_client) =
+                (upstream.try_clone().expect("a socket"), client.try_clone().expect("a socket"));
+            let (is_lost, cut) = (Arc::clone(&is_lost), Arc::new(AtomicBool::new(false)));
+            let swallow = Arc::clone(&cut);
+            std::thread::spawn(move || {
+                let mut buffer = [0; 8192];
+                while let Ok(count @ 1..) = from_server.read(&mut buffer) {
+                    if swallow.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    if to_client.write_all(&buffer[..count]).is_err() {
+                        break;
+                    }
+                }
+                let _ = to_client.shutdown(Shutdown::Both);
+            });
+            std::thread::spawn(move || {
+                let mut buffer = [0; 8192];
+                while let Ok(count @ 1..) = client.read(&mut buffer) {
+                    let sent = &buffer[..count];
+                    // With the end of the text: BEGIN names an isolation level with that word in it.
+                    let is_commit = sent.windows(7).any(|words| words == b"COMMIT\0");
+                    if is_commit && !is_lost.swap(true, Ordering::SeqCst) {
+                        cut.store(true, Ordering::SeqCst);
+                    }
+                    if upstream.write_all(sent).is_err() {
+                        break;
+                    }
+                }
+                let _ = upstream.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn a_commit_whose_answer_is_lost_is_found_out_about() {
+    let database = Recorded::Sagactl.in_postgres().expect("PostgreSQL");
+    database.sql("DELETE FROM sec; DELETE FROM saga");
+    let [to, _, saga] = orphan(&database);
+    let url = database.url();
+    let address =
+        url.split(['@', '/']).find(|part| part.starts_with("127.0.0.1:")).expect("a port").to_owned();
+    let through = |port: u16| url.replace(&address, &format!("127.0.0.1:{port}"));
+    let lossy = through(loses_the_answer_to_commit(address.clone()));
+    let env = TestEnv::new();
+    let reassign = ["sagas", "reassign", "--saga", &saga, "--to", &to, "-o", "json", "--db-url", &lossy];
+    let run = env.run(&[&reassign, &GO[..]].concat());
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(json(&run)["moved"], 1, "{run}");
+    let row = || database.sql("SELECT saga_state, current_sec, adopt_generation FROM saga");
+    assert_eq!(row(), format!("running|{to}|2"));
+
+    let lossy = through(loses_the_answer_to_commit(address.clone()));
+    let abandon = ["sagas", "abandon", &saga, "--bypass-sec-check", "-o", "json", "--db-url", &lossy];
+    let run = env.run(&[&abandon, &GO[..]].concat());
+    assert_eq!((run.code, &json(&run)["outcome"]), (0, &"done".into()), "{run}");
+    assert_eq!(row(), format!("abandoned|{to}|3"));
 }
