@@ -205,8 +205,8 @@ mod tests {
                         if found { pending += 1; in_database = false; }
                         drain.recovery_ended(true);
                     },
-                    5 => if listed.take().is_some() { drain.recovery_ended(false); },
-                    6 => if drain.adoption_began(pending) { adopting += 1; },
+                    5 if listed.take().is_some() => drain.recovery_ended(false),
+                    6 if drain.adoption_began(pending) => adopting += 1,
                     7 if adopting > 0 => {
                         adopting -= 1;
                         in_database = true;
