@@ -1,5 +1,6 @@
 //! sagactl: the operator's tool for saga coordinators, and a coordinator to use it on.
 
+pub mod amend;
 pub mod blast;
 pub mod check;
 pub mod cli;

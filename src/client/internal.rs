@@ -8,6 +8,7 @@ use super::transport::{Answer, Client};
 use crate::wire::bgtasks::{ActivateRequest, BackgroundTask, ITERATIONS_HEADER};
 use crate::wire::ids::{DemoSagaId, SagaId};
 use crate::wire::info::Info;
+use crate::wire::quiesce::QuiesceStatus;
 use crate::wire::sagas::{DemoSaga, Saga};
 use http::HeaderMap;
 use serde::Deserialize;
@@ -24,6 +25,15 @@ const PAGE: &str = "1000";
 pub struct FetchedTask {
     /// What we understand.
     pub task: BackgroundTask,
+    /// The whole answer, with fields that we do not know.
+    pub raw: Value,
+}
+
+/// How far a coordinator has quiesced, as we understand it, and as it came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FetchedQuiesce {
+    /// What we understand.
+    pub status: QuiesceStatus,
     /// The whole answer, with fields that we do not know.
     pub raw: Value,
 }
@@ -132,6 +142,29 @@ impl Client {
         match self.succeed(&call, &[], None).await {
             Ok(answer) => self.read(call, &answer).map(Some),
             Err(error) if error.is_unknown_operation() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the coordinator takes sagas and what it has left; `None` if it cannot be asked to quiesce at all, as Nexuses
+    /// before August 2025.
+    pub async fn fetch_quiesce(&self) -> Result<Option<FetchedQuiesce>, CallError> {
+        let call = Call::new(Operation::FetchQuiesce);
+        let answer = match self.succeed(&call, &[], None).await {
+            Ok(answer) => answer,
+            Err(error) if error.is_unknown_operation() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let raw = self.read(call.clone(), &answer)?;
+        self.read(call, &answer).map(|status| Some(FetchedQuiesce { status, raw }))
+    }
+
+    /// Asks the coordinator to take no more sagas; false if it cannot.
+    pub async fn start_quiesce(&self) -> Result<bool, CallError> {
+        let call = Call::new(Operation::StartQuiesce);
+        match self.succeed(&call, &[], None).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_unknown_operation() => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -21,7 +21,7 @@ pub mod retry;
 pub mod token;
 mod transport;
 
-pub use internal::{Activation, FetchedTask, ListedTask};
+pub use internal::{Activation, FetchedQuiesce, FetchedTask, ListedTask};
 pub use transport::{Client, Config, Event, RetryNotice};
 
 /// Why no client could be made.

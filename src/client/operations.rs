@@ -25,6 +25,10 @@ pub enum Operation {
     CompleteDemoSaga,
     /// Who the coordinator is. Ours only.
     FetchInfo,
+    /// Whether the coordinator takes sagas, and what it has left.
+    FetchQuiesce,
+    /// Take no more sagas.
+    StartQuiesce,
     /// Which faults sagas are to have. Ours, and only for drills, like all that follow.
     SetFaults,
     /// Kinds of sagas that a drill can make.
@@ -50,7 +54,7 @@ pub enum RetryClass {
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::ListTasks,
         Self::FetchTask,
         Self::ActivateTasks,
@@ -59,6 +63,8 @@ impl Operation {
         Self::CreateDemoSaga,
         Self::CompleteDemoSaga,
         Self::FetchInfo,
+        Self::FetchQuiesce,
+        Self::StartQuiesce,
         Self::SetFaults,
         Self::ListDrilledSagas,
         Self::PrepareDrilledSaga,
@@ -74,10 +80,12 @@ impl Operation {
             | Self::ListSagas
             | Self::FetchSaga
             | Self::FetchInfo
+            | Self::FetchQuiesce
             | Self::ListDrilledSagas => Method::GET,
             Self::ActivateTasks
             | Self::CreateDemoSaga
             | Self::CompleteDemoSaga
+            | Self::StartQuiesce
             | Self::SetFaults
             | Self::PrepareDrilledSaga
             | Self::CreateDrilledSaga
@@ -96,6 +104,7 @@ impl Operation {
             Self::CreateDemoSaga => "/demo-saga",
             Self::CompleteDemoSaga => "/demo-saga/{demo_saga_id}/complete",
             Self::FetchInfo => "/info",
+            Self::FetchQuiesce | Self::StartQuiesce => "/quiesce",
             Self::SetFaults => "/fault",
             Self::ListDrilledSagas => "/drill/sagas",
             Self::PrepareDrilledSaga => "/drill/sagas/{saga_name}/prepare",
@@ -112,7 +121,10 @@ impl Operation {
             | Self::ListSagas
             | Self::FetchSaga
             | Self::FetchInfo
+            | Self::FetchQuiesce
             | Self::ListDrilledSagas => RetryClass::Safe,
+            // It goes one way only, and whoever goes it already goes on.
+            Self::StartQuiesce => RetryClass::Safe,
             // All rules at once, and completing twice is the same as once.
             Self::SetFaults | Self::NudgeDrilledSaga => RetryClass::Safe,
             // The saga's id comes from the caller, so a second one is refused.
@@ -139,6 +151,8 @@ impl Operation {
             Self::CreateDemoSaga => "creating a demo saga",
             Self::CompleteDemoSaga => "completing demo saga",
             Self::FetchInfo => "fetching the coordinator's info",
+            Self::FetchQuiesce => "asking whether it is quiescing",
+            Self::StartQuiesce => "asking it to quiesce",
             Self::SetFaults => "setting faults",
             Self::ListDrilledSagas => "listing sagas that can be drilled",
             Self::PrepareDrilledSaga => "preparing a drill of saga",

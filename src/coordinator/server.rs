@@ -241,7 +241,7 @@ impl Coordinator {
         };
         let adoption = SecAdoption {
             store: Arc::clone(&store),
-            sec_id,
+            sagas: sagas.clone(),
             recovery_waker: recovery_waker.clone(),
             log: config.log.clone(),
         };

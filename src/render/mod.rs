@@ -11,6 +11,7 @@
 //! - **Absent is `-`, unknown is `?`, and neither is `0`.**
 
 pub mod activate;
+pub mod amend;
 pub mod blast;
 pub mod blast_clean;
 pub mod blast_html;
@@ -18,6 +19,7 @@ pub mod check;
 pub mod drill;
 pub mod escape;
 pub mod json;
+pub mod quiesce;
 pub mod saga;
 pub mod sagas;
 pub mod secs;

@@ -75,7 +75,7 @@ fn render_coordinator(out: &mut dyn Write, look: &Look, coordinator: &Coordinato
         }));
     };
     say(healthy, "healthy", "NOT healthy");
-    say(ready, "ready", "NOT ready (accepts no sagas)");
+    say(ready, "ready", "NOT ready (quiescing: accepts no sagas)");
     say(recovered, "recovered", "NOT recovered");
     let in_flight = match (sagas_in_flight, sagas_recovering) {
         (Some(all), Some(recovering)) => {

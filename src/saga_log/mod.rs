@@ -43,7 +43,7 @@ use events::{EventType, Log, NodeStatus};
 use findings::Finding;
 use layout::Layout;
 use legality::{Case, Judgement, Judgements, NodeRef};
-use record::{EventRecord, Field, SagaRecords};
+use record::{EventRecord, Field, OPERATOR, SagaRecords};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -466,5 +466,6 @@ fn writers(events: &[EventRecord]) -> Vec<Writer> {
 }
 
 fn has_other_writer(begin: &EventRecord, end: &EventRecord) -> bool {
-    matches!((&begin.creator, &end.creator), (Field::Value(begin), Field::Value(end)) if begin != end)
+    // An error that an operator wrote into the log ends an action without having run it.
+    matches!((&begin.creator, &end.creator), (Field::Value(begin), Field::Value(end)) if begin != end && *end != OPERATOR)
 }

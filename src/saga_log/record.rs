@@ -6,6 +6,12 @@
 
 use crate::wire::ids::{SagaId, SecId};
 use crate::wire::time::Time;
+use uuid::{Uuid, uuid};
+
+const OPERATORS_ID: Uuid = uuid!("aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa");
+
+/// Who is said to have written an event that an operator put into a log: no SEC has this id. Nexus's tool uses the same.
+pub const OPERATOR: SecId = SecId::from_uuid(OPERATORS_ID);
 
 /// What a column of one row holds.
 #[derive(Clone, Debug, PartialEq)]

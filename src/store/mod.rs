@@ -10,7 +10,8 @@
 //!   sqlite/, postgres/, noop.rs    backends
 //! ```
 //!
-//! Beside these stands [`inspect`]: looking at any database of sagas, ours or not, whole or not.
+//! Beside these stand [`inspect`], looking at any database of sagas, ours or not, whole or not, and [`amend`], changing
+//! one by hand.
 //!
 //! # Writing: one queue, committed together
 //!
@@ -30,6 +31,7 @@
 //! example, ends the process through the handler given at opening: there is no way to go on that keeps the promises
 //! above, and a coordinator is made to be restarted.
 
+pub mod amend;
 pub mod contents;
 pub mod domain;
 pub mod error;

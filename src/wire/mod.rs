@@ -10,6 +10,7 @@ pub mod fault;
 pub mod ids;
 pub mod info;
 pub mod name;
+pub mod quiesce;
 pub mod recovery;
 pub mod sagas;
 pub mod time;

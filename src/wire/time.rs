@@ -20,7 +20,7 @@ pub fn now() -> Time {
 }
 
 /// A duration in the shape that Nexus's API uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WireDuration {
     /// Whole seconds.
     pub secs: u64,

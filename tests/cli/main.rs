@@ -1,6 +1,7 @@
 //! The real binary against servers that behave, misbehave, or are not there: standard output, standard error and exit code.
 
 mod activate;
+mod amend;
 mod blast;
 mod check;
 mod config;
@@ -10,6 +11,7 @@ mod demo_saga;
 mod failover;
 #[path = "../support/postgres.rs"]
 mod postgres;
+mod quiesce;
 mod readme;
 mod recovery;
 mod sagas;

@@ -9,6 +9,7 @@ pub mod coordinator;
 pub mod demo;
 pub mod demo_saga;
 pub mod drill;
+pub mod quiesce;
 mod saga_ids;
 pub mod sagas;
 pub mod secs;

@@ -1,6 +1,8 @@
 //! Error answers in Nexus's words: same statuses, same codes, same messages.
 
 use dropshot::{ClientErrorStatusCode, HttpError};
+use http::HeaderValue;
+use http::header::RETRY_AFTER;
 
 /// 404: a thing that was asked for by name or id is not there.
 pub(super) fn not_found(what: &str) -> HttpError {
@@ -34,5 +36,16 @@ pub(super) fn unavailable(cause: String) -> HttpError {
 pub(super) fn internal(cause: String) -> HttpError {
     let mut error = HttpError::for_internal_error(cause);
     error.error_code = Some("Internal".to_owned());
+    error
+}
+
+/// Seconds after which a client that was told to go may ask again: long enough for another coordinator to take this one's
+/// place, or for a load balancer to have noticed.
+const RETRY_AFTER_SECS: &str = "10";
+
+/// 503: no new sagas here, ask again later or ask somebody else.
+pub(super) fn not_accepting(cause: String) -> HttpError {
+    let mut error = unavailable(cause);
+    error.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECS));
     error
 }

@@ -13,6 +13,7 @@ use crate::wire::bgtasks::{ActivateRequest, BackgroundTask, ITERATIONS_HEADER};
 use crate::wire::fault::{DrilledKind, DrilledSaga, FaultRules, PreparedSaga};
 use crate::wire::ids::{DemoSagaId, SagaId};
 use crate::wire::info::Info;
+use crate::wire::quiesce::QuiesceStatus;
 use crate::wire::sagas::{DemoSaga, Saga};
 use dropshot::{
     ClientErrorStatusCode, HttpError, HttpResponseHeaders, HttpResponseOk, HttpResponseUpdatedNoContent,
@@ -191,6 +192,18 @@ pub trait InternalApi {
         path: Path<DemoSagaPath>,
     ) -> Result<HttpResponseUpdatedNoContent, HttpError>;
 
+    /// Tells whether this coordinator takes new sagas, and what it has still to finish if not.
+    #[endpoint { method = GET, path = "/quiesce" }]
+    async fn quiesce_get(
+        rqctx: RequestContext<Self::Context>,
+    ) -> Result<HttpResponseOk<QuiesceStatus>, HttpError>;
+
+    /// Takes no new sagas from now on, and finishes those that are there. It cannot be taken back.
+    #[endpoint { method = POST, path = "/quiesce" }]
+    async fn quiesce_start(
+        rqctx: RequestContext<Self::Context>,
+    ) -> Result<HttpResponseUpdatedNoContent, HttpError>;
+
     /// Sets the faults of sagas that are created or recovered from now on. Only with --allow-faults.
     #[endpoint { method = POST, path = "/fault" }]
     async fn fault_set(
@@ -335,6 +348,19 @@ impl InternalApi for InternalApiImpl {
         ))
     }
 
+    async fn quiesce_get(
+        rqctx: RequestContext<InternalContext>,
+    ) -> Result<HttpResponseOk<QuiesceStatus>, HttpError> {
+        Ok(HttpResponseOk(rqctx.context().sagas.quiesce_status()))
+    }
+
+    async fn quiesce_start(
+        rqctx: RequestContext<InternalContext>,
+    ) -> Result<HttpResponseUpdatedNoContent, HttpError> {
+        rqctx.context().sagas.quiesce();
+        Ok(HttpResponseUpdatedNoContent())
+    }
+
     async fn fault_set(
         rqctx: RequestContext<InternalContext>,
         body: TypedBody<FaultRules>,
@@ -394,7 +420,7 @@ impl InternalApi for InternalApiImpl {
 /// A saga that could not be created, as an answer.
 fn creation_failed(error: CreateError) -> HttpError {
     match error {
-        CreateError::NotAccepting => errors::unavailable(error.to_string()),
+        CreateError::NotAccepting => errors::not_accepting(error.to_string()),
         CreateError::Store(ref cause) if cause.is_transient() => errors::unavailable(error.to_string()),
         other => errors::internal(other.to_string()),
     }

@@ -29,6 +29,7 @@
 //!          └─ derailed: nothing after a refused write counts ──► resume strictly from the log
 //! ```
 
+mod drain;
 mod engine;
 mod engine_store;
 mod outcome;
@@ -36,6 +37,7 @@ mod roster;
 #[cfg(test)]
 mod tests;
 
+pub use drain::Adopted;
 pub use outcome::SagaOutcome;
 pub use roster::{Origin, RosterCounts, Sighting};
 
@@ -49,15 +51,16 @@ use crate::store::sagas::{IdempotencyKey, LoadedSaga, Ownership};
 use crate::store::{FatalHandler, Hold, SharedStore};
 use crate::wire::fault::Direction;
 use crate::wire::ids::{SagaId, SecId};
+use crate::wire::quiesce::QuiesceStatus;
 use crate::wire::sagas::{CachedState, Saga};
 use engine_store::{EngineStore, Holding};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use roster::Roster;
+use roster::{Finished, Roster};
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use steno::SagaResult;
 use tokio::sync::watch;
 
@@ -105,7 +108,6 @@ struct Inner {
     demo_waits: Arc<DemoWaits>,
     services: Arc<dyn Any + Send + Sync>,
     faults: Option<Arc<Faults>>,
-    accepting: AtomicBool,
     on_fatal: FatalHandler,
     log: slog::Logger,
 }
@@ -186,7 +188,6 @@ impl Sagas {
                 demo_waits: Arc::new(DemoWaits::default()),
                 services: config.services,
                 faults: config.faults,
-                accepting: AtomicBool::new(true),
                 on_fatal: config.on_fatal,
                 log: config.log,
             }),
@@ -203,9 +204,46 @@ impl Sagas {
         &self.inner.demo_waits
     }
 
+    /// Takes no new sagas from now on; those that are there are finished. Twice is the same as once.
+    pub fn quiesce(&self) {
+        slog::warn!(self.inner.log, "quiescing: no new sagas are taken");
+        self.say_if_drained(self.inner.roster.quiesce());
+    }
+
+    /// How far quiescing has come, and what is still pending.
+    pub fn quiesce_status(&self) -> QuiesceStatus {
+        self.inner.roster.quiesce_status()
+    }
+
+    /// A recovery pass begins.
+    pub fn recovery_began(&self) {
+        self.inner.roster.recovery_began();
+    }
+
+    /// It has ended, and could list what there is to recover, or not.
+    pub fn recovery_ended(&self, is_successful: bool) {
+        self.say_if_drained(self.inner.roster.recovery_ended(is_successful));
+    }
+
+    /// Whether sagas of others may be adopted. If so, [`adoption_ended`](Self::adoption_ended) has to follow.
+    pub fn adoption_began(&self) -> bool {
+        self.inner.roster.adoption_began()
+    }
+
+    /// Adopting has ended.
+    pub fn adoption_ended(&self, adopted: Adopted) {
+        self.say_if_drained(self.inner.roster.adoption_ended(adopted));
+    }
+
+    fn say_if_drained(&self, is_drained: bool) {
+        if is_drained {
+            slog::warn!(self.inner.log, "quiesced: no sagas are left");
+        }
+    }
+
     /// Whether new sagas are taken.
     pub fn is_accepting(&self) -> bool {
-        self.inner.accepting.load(Ordering::Acquire)
+        self.inner.roster.is_accepting()
     }
 
     /// Creates a saga and starts it; resolves once its row is durable.
@@ -222,13 +260,12 @@ impl Sagas {
         params: &K::Params,
         idempotency: Option<IdempotencyKey>,
     ) -> Result<RunningSaga, CreateError> {
-        if !self.is_accepting() {
-            return Err(CreateError::NotAccepting);
-        }
         if !self.inner.registry.names().any(|name| name == K::NAME) {
             return Err(CreateError::Invalid(format!("this coordinator cannot run sagas {:?}", K::NAME)));
         }
         let dag = K::dag(params).map_err(|error| CreateError::Invalid(format!("{error:#}")))?;
+        // From here on it counts as pending, so that nobody takes this SEC for drained; nothing is waited for in between.
+        let finished = self.inner.roster.admit(id, K::NAME).ok_or(CreateError::NotAccepting)?;
         let this = self.clone();
         let created = self.inner.engine.runtime().spawn(async move {
             // Announced before anything is stored: see `coordinator::recovery` for what would go wrong otherwise.
@@ -236,7 +273,7 @@ impl Sagas {
             if this.inner.announcer.wants_pass() {
                 this.inner.recovery_waker.wake();
             }
-            this.create_announced(id, K::NAME, dag, idempotency, announced).await
+            this.create_announced(id, K::NAME, dag, idempotency, announced, finished).await
         });
         match created.await {
             Ok(result) => result,
@@ -253,6 +290,7 @@ impl Sagas {
         dag: steno::SagaDag,
         idempotency: Option<IdempotencyKey>,
         announced: CreationInFlight,
+        finished: Finished,
     ) -> Result<RunningSaga, CreateError> {
         let inner = &self.inner;
         let durability =
@@ -263,7 +301,6 @@ impl Sagas {
         if let Some(faults) = &inner.faults {
             faults.arm(id, name, &serde_json::to_value(&dag).expect("the engine's DAGs are JSON"));
         }
-        let finished = inner.roster.insert(id, Origin::Created);
         let result = inner
             .engine
             .client()
@@ -281,7 +318,7 @@ impl Sagas {
                 Ok(RunningSaga { saga_id: id, finished })
             }
             Err(error) => {
-                inner.roster.remove(id);
+                self.say_if_drained(inner.roster.remove(id));
                 let stored = inner.engine_store.release(id).and_then(|holding| holding.create_error());
                 // Definite or not: recovery must be free to pick the saga up if it exists after all.
                 announced.dropped();
@@ -309,11 +346,11 @@ impl Sagas {
         } else {
             self.inner.registry.durability(&saga.name)
         };
-        let finished = self.inner.roster.insert(id, Origin::Recovered);
+        let finished = self.inner.roster.insert_recovered(id, saga.name.clone());
         match self.take_up(saga, durability).await {
             Ok(()) => Ok(RunningSaga { saga_id: id, finished }),
             Err(cause) => {
-                self.inner.roster.remove(id);
+                self.say_if_drained(self.inner.roster.remove(id));
                 Err(cause)
             }
         }
@@ -423,7 +460,7 @@ impl Sagas {
             self.rerun_strictly(id).await;
             return;
         }
-        inner.roster.finish(id, SagaOutcome::from_result(result.kind));
+        self.say_if_drained(inner.roster.finish(id, SagaOutcome::from_result(result.kind)));
     }
 
     /// Boxed because it leads back to [`Self::run`], which spawned it.

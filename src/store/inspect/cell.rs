@@ -10,7 +10,7 @@ const RAW_SHOWN: usize = 200;
 
 /// A value as a database hands it out, before anybody believes it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Cell {
+pub(in crate::store) enum Cell {
     Null,
     Int(i64),
     Real(f64),

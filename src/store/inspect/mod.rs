@@ -18,18 +18,20 @@ pub mod effects;
 pub mod error;
 pub mod listing;
 pub mod logs;
+mod owners;
 mod postgres;
-mod query;
+pub(in crate::store) mod query;
 pub mod saga;
 pub mod source;
-mod sqlite;
+pub(in crate::store) mod sqlite;
 #[cfg(test)]
 mod tests;
 
+use super::postgres::target::Target;
 use error::InspectError;
 use query::{Query, RawRow};
 use source::Source;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +62,14 @@ pub struct Inspector {
 enum Backend {
     File(sqlite::File),
     Server(postgres::Server),
+}
+
+/// Where a database is.
+pub(in crate::store) enum Place {
+    /// A file, behind all links.
+    File(PathBuf),
+    /// A server.
+    Server(Target),
 }
 
 impl Inspector {
@@ -107,6 +117,14 @@ impl Inspector {
     /// Which database this is and what it has.
     pub fn describe(&self) -> &Source {
         &self.source
+    }
+
+    /// Where it is, for whoever is to change it.
+    pub(in crate::store) fn place(&self) -> Place {
+        match &self.backend {
+            Backend::File(file) => Place::File(file.path()),
+            Backend::Server(server) => Place::Server(server.target().clone()),
+        }
     }
 
     fn query(&self, sql: &str) -> Query {

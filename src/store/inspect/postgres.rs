@@ -101,6 +101,11 @@ impl Server {
         Ok(open)
     }
 
+    /// Where it is.
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+
     fn url(&self) -> String {
         self.target.shown().to_owned()
     }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// A question with its values.
 #[derive(Clone, Debug)]
-pub(super) struct Query {
+pub(in crate::store) struct Query {
     engine: Engine,
     sql: String,
     params: Vec<Param>,
@@ -19,23 +19,23 @@ pub(super) struct Query {
 
 /// A value that is bound.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Param {
+pub(in crate::store) enum Param {
     Text(String),
     Int(i64),
 }
 
 /// One row of an answer.
 #[derive(Debug)]
-pub(super) struct RawRow(pub(super) std::vec::IntoIter<Cell>);
+pub(in crate::store) struct RawRow(pub(in crate::store) std::vec::IntoIter<Cell>);
 
 impl RawRow {
     /// The next column. Asking for more than were selected is a bug beside the question.
-    pub(super) fn next(&mut self) -> Cell {
+    pub(in crate::store) fn next(&mut self) -> Cell {
         self.0.next().expect("a column that the question selects")
     }
 
     /// The next column of a table, if the table has it.
-    pub(super) fn of<T>(
+    pub(in crate::store) fn of<T>(
         &mut self,
         table: &Table,
         column: &str,
@@ -48,25 +48,25 @@ impl RawRow {
 
 impl Query {
     /// A question that begins with these words.
-    pub(super) fn new(engine: Engine, sql: &str) -> Self {
+    pub(in crate::store) fn new(engine: Engine, sql: &str) -> Self {
         Self { engine, sql: sql.to_owned(), params: Vec::new() }
     }
 
     /// Adds words.
-    pub(super) fn sql(mut self, sql: &str) -> Self {
+    pub(in crate::store) fn sql(mut self, sql: &str) -> Self {
         self.sql.push_str(sql);
         self
     }
 
     /// The same question with words before it.
     #[cfg(test)]
-    pub(super) fn after(self, sql: &str) -> Self {
+    pub(in crate::store) fn after(self, sql: &str) -> Self {
         Self { sql: format!("{sql}{}", self.sql), ..self }
     }
 
     /// Adds columns to be read, separated by commas; NULL stands in for those that the table does not have, so that every
     /// answer has the same shape. Whatever is not text becomes text.
-    pub(super) fn columns(self, table: &Table, prefix: &str, columns: &[&str]) -> Self {
+    pub(in crate::store) fn columns(self, table: &Table, prefix: &str, columns: &[&str]) -> Self {
         let is_sqlite = self.engine == Engine::Sqlite;
         let list: Vec<String> = columns
             .iter()
@@ -82,7 +82,7 @@ impl Query {
     }
 
     /// Adds the newest time of the events that are grouped.
-    pub(super) fn newest(self, table: &Table) -> Self {
+    pub(in crate::store) fn newest(self, table: &Table) -> Self {
         match (table.has("event_time"), self.engine) {
             (false, _) => self.sql("NULL"),
             (true, Engine::Sqlite) => self.sql("max(event_time)"),
@@ -92,7 +92,7 @@ impl Query {
 
     /// Adds the number of nodes in a column that holds a DAG, NULL where that is not a list. The DAG itself, which holds
     /// parameters, stays in the database.
-    pub(super) fn node_count(self) -> Self {
+    pub(in crate::store) fn node_count(self) -> Self {
         match self.engine {
             Engine::Sqlite => self.sql(
                 "CASE WHEN json_valid(saga_dag) THEN \
@@ -107,37 +107,42 @@ impl Query {
     }
 
     /// Adds a uuid.
-    pub(super) fn uuid(self, id: Uuid) -> Self {
+    pub(in crate::store) fn uuid(self, id: Uuid) -> Self {
         self.bind(Param::Text(id.hyphenated().to_string()), "::UUID")
     }
 
     /// Adds a uuid as it came out of the database, which in a file may be any text.
-    pub(super) fn stored_uuid(self, stored: &str) -> Self {
+    pub(in crate::store) fn stored_uuid(self, stored: &str) -> Self {
         self.bind(Param::Text(stored.to_owned()), "::UUID")
     }
 
     /// Adds a point in time as it came out of the database.
-    pub(super) fn stored_time(self, stored: &str) -> Self {
+    pub(in crate::store) fn stored_time(self, stored: &str) -> Self {
         self.bind(Param::Text(stored.to_owned()), "::TIMESTAMPTZ")
     }
 
     /// Adds a point in time.
-    pub(super) fn time(self, time: Time) -> Self {
+    pub(in crate::store) fn time(self, time: Time) -> Self {
         self.bind(Param::Text(to_stored(time)), "::TIMESTAMPTZ")
     }
 
     /// Adds text.
-    pub(super) fn text(self, text: impl Into<String>) -> Self {
+    pub(in crate::store) fn text(self, text: impl Into<String>) -> Self {
         self.bind(Param::Text(text.into()), "")
     }
 
+    /// Adds a JSON document.
+    pub(in crate::store) fn json(self, json: impl Into<String>) -> Self {
+        self.bind(Param::Text(json.into()), "::JSONB")
+    }
+
     /// Adds a number.
-    pub(super) fn int(self, number: impl Into<i64>) -> Self {
+    pub(in crate::store) fn int(self, number: impl Into<i64>) -> Self {
         self.bind(Param::Int(number.into()), "")
     }
 
     /// Adds the condition that a uuid column is one of these.
-    pub(super) fn among(self, column: &str, ids: &[Uuid]) -> Self {
+    pub(in crate::store) fn among(self, column: &str, ids: &[Uuid]) -> Self {
         match self.engine {
             Engine::Sqlite => {
                 let list = serde_json::to_string(ids).expect("ids are plain strings");
@@ -157,7 +162,7 @@ impl Query {
     }
 
     /// Adds the condition that a text column is one of these.
-    pub(super) fn one_of(mut self, column: &str, texts: &[&str]) -> Self {
+    pub(in crate::store) fn one_of(mut self, column: &str, texts: &[&str]) -> Self {
         self = self.sql(column).sql(" IN (");
         for (index, text) in texts.iter().enumerate() {
             self = self.sql(if index > 0 { ", " } else { "" }).text(*text);
@@ -177,12 +182,12 @@ impl Query {
     }
 
     /// The finished text.
-    pub(super) fn text_of(&self) -> &str {
+    pub(in crate::store) fn text_of(&self) -> &str {
         &self.sql
     }
 
     /// The values, in order.
-    pub(super) fn params(&self) -> &[Param] {
+    pub(in crate::store) fn params(&self) -> &[Param] {
         &self.params
     }
 }

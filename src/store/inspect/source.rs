@@ -71,7 +71,7 @@ pub struct Index {
 }
 
 /// Columns of `saga` that the tool reads.
-pub(super) const SAGA_COLUMNS: [&str; 12] = [
+pub(in crate::store) const SAGA_COLUMNS: [&str; 12] = [
     "id",
     "creator",
     "time_created",
@@ -87,7 +87,7 @@ pub(super) const SAGA_COLUMNS: [&str; 12] = [
 ];
 
 /// Columns of `saga_node_event` that the tool reads.
-pub(super) const EVENT_COLUMNS: [&str; 6] =
+pub(in crate::store) const EVENT_COLUMNS: [&str; 6] =
     ["saga_id", "node_id", "event_type", "data", "event_time", "creator"];
 
 impl Table {
@@ -134,6 +134,11 @@ impl Index {
 }
 
 impl Source {
+    /// Whether this program made it, so that its coordinators keep the rules of this program.
+    pub fn is_ours(&self) -> bool {
+        matches!(self.origin, Origin::Sagactl { .. })
+    }
+
     /// Whether unfinished sagas can be found without reading all others.
     pub fn has_unfinished_index(&self) -> bool {
         self.saga.as_ref().is_some_and(|saga| {

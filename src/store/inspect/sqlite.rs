@@ -7,8 +7,8 @@ use super::source::{Engine, Index, Origin, Source, Table};
 use crate::store::sqlite::connection::explain;
 use crate::store::sqlite::visitor::{Expect, Visitor};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, InterruptHandle, OptionalExtension};
-use std::path::Path;
+use rusqlite::{Connection, InterruptHandle, OptionalExtension, Statement};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +33,11 @@ impl File {
             .map_err(failed)?;
         let file = Self { url, visitor: Arc::new(Mutex::new(visitor)), stop: Arc::new(Mutex::new(None)) };
         Ok((file, source))
+    }
+
+    /// The file, behind all links.
+    pub(super) fn path(&self) -> PathBuf {
+        self.visitor.lock().unwrap_or_else(PoisonError::into_inner).path().to_owned()
     }
 
     /// Asks, and waits no longer than `limit`.
@@ -63,14 +68,21 @@ impl File {
     }
 }
 
-fn rows(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<RawRow>> {
-    let mut prepared = connection.prepare_cached(query.text_of())?;
+/// Gives a statement its values.
+pub(in crate::store) fn bind(prepared: &mut Statement<'_>, query: &Query) -> rusqlite::Result<()> {
     for (index, param) in (1..).zip(query.params()) {
         match param {
             Param::Text(text) => prepared.raw_bind_parameter(index, text.as_str())?,
             Param::Int(number) => prepared.raw_bind_parameter(index, number)?,
         }
     }
+    Ok(())
+}
+
+/// Asks.
+pub(in crate::store) fn rows(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<RawRow>> {
+    let mut prepared = connection.prepare_cached(query.text_of())?;
+    bind(&mut prepared, query)?;
     let columns = prepared.column_count();
     let mut found = Vec::new();
     let mut rows = prepared.raw_query();

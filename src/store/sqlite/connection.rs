@@ -66,6 +66,23 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Opens somebody else's file, which must be there, for one transaction. Its journal stays what it is; the rules of its
+/// tables are enforced if it is `ours`, which is made for that.
+pub(in crate::store) fn open_for_a_change(
+    path: &Path,
+    ours: bool,
+    patience: Duration,
+) -> Result<Connection, StoreError> {
+    let connection = open(path, path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let set = || {
+        connection.busy_timeout(patience)?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", ours)
+    };
+    set().map_err(|error| explain("write to", path, &error))?;
+    Ok(connection)
+}
+
 /// Opens a file that nobody else has open, leaving no trace beside it: no locks are taken and no log is looked for.
 pub(super) fn open_still(path: &Path) -> Result<Connection, StoreError> {
     let flags =

@@ -1,9 +1,13 @@
-//! `sagactl sagas`: sagas as the database has them, whether a coordinator is there or not.
+//! `sagactl sagas`: sagas as the database has them, whether a coordinator is there or not, and changing them by hand.
 
+mod abandon;
+mod change;
 mod count;
 mod filters;
 mod find;
+mod inject_error;
 mod list;
+mod reassign;
 mod show;
 mod slow;
 
@@ -13,7 +17,7 @@ use crate::observe::sagas::SagasError;
 use crate::observe::sagas::filter::Glob;
 use crate::store::inspect::Inspector;
 
-/// Look at sagas in the database: list, show, count, find, time them
+/// Look at sagas in the database: list, show, count, find, time them; and change them by hand
 #[derive(Debug, clap::Args)]
 pub struct SagasArgs {
     #[command(subcommand)]
@@ -27,6 +31,9 @@ enum SagasCommand {
     Count(count::CountArgs),
     Find(find::FindArgs),
     Slow(slow::SlowArgs),
+    InjectError(inject_error::InjectErrorArgs),
+    Abandon(abandon::AbandonArgs),
+    Reassign(reassign::ReassignArgs),
 }
 
 /// Carries one of them out.
@@ -37,6 +44,9 @@ pub async fn run(ctx: &mut Context<'_>, args: SagasArgs) -> CommandResult {
         SagasCommand::Count(args) => count::run(ctx, args).await,
         SagasCommand::Find(args) => find::run(ctx, args).await,
         SagasCommand::Slow(args) => slow::run(ctx, args).await,
+        SagasCommand::InjectError(args) => inject_error::run(ctx, args).await,
+        SagasCommand::Abandon(args) => abandon::run(ctx, args).await,
+        SagasCommand::Reassign(args) => reassign::run(ctx, args).await,
     }
 }
 

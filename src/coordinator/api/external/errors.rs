@@ -1,6 +1,6 @@
 //! What went wrong, as the API answers it.
 
-use super::super::errors::{internal, invalid_request, not_found, unavailable};
+use super::super::errors::{internal, invalid_request, not_accepting, not_found, unavailable};
 use crate::coordinator::sagas::ActionFailure;
 use crate::coordinator::sec::{CreateError, SagaOutcome};
 use crate::store::error::StoreError;
@@ -39,7 +39,7 @@ pub(super) fn action_failed(node: &str, error: &ActionError) -> HttpError {
 /// A saga that was not made.
 pub(super) fn creation_failed(error: CreateError) -> HttpError {
     match error {
-        CreateError::NotAccepting => unavailable(error.to_string()),
+        CreateError::NotAccepting => not_accepting(error.to_string()),
         CreateError::Store(error) => store_failed(error),
         CreateError::KeyInUse | CreateError::Invalid(_) => internal(error.to_string()),
     }

@@ -115,12 +115,14 @@ impl SagaRecovery {
             time_started: activation.start_time,
             duration: started.elapsed(),
         };
+        self.sagas.recovery_began();
         let begun = self.recovery.begin_pass();
         let listing = match self.list().await {
             Ok(ids) => begun.listed(ids),
             Err(error) => {
                 slog::warn!(self.log, "listing unfinished sagas failed"; "error" => %error);
                 self.recovery.fail_pass(begun, error.to_string(), meta(started));
+                self.sagas.recovery_ended(false);
                 self.try_again_soon();
                 return;
             }
@@ -134,6 +136,9 @@ impl SagaRecovery {
         let is_held_up =
             execution.failed().iter().any(|failure| failure.kind == Some(RecoveryFailureKind::Transient));
         let outcome = self.recovery.finish_pass(execution, meta(started));
+        // Nexus calls a pass successful whatever became of single sagas. Those that are only held up would then be forgotten
+        // by whoever waits for this SEC to be drained.
+        self.sagas.recovery_ended(!is_held_up);
         self.follow_up(&outcome);
         if is_held_up {
             self.try_again_soon();

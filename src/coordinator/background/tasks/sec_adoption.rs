@@ -7,10 +7,12 @@
 //! Adopting makes this SEC the owner and raises the saga's generation; then recovery, which this task wakes, finds the saga
 //! like any other that is unfinished and not running. Several coordinators may adopt from the same SEC at the same time:
 //! each takes what no other is just taking. With nobody expunged, or nothing left of them, an activation asks one
-//! question and writes nothing.
+//! question and writes nothing. A coordinator that has quiesced leaves them to others; one that is still draining takes
+//! its share.
 
 use crate::coordinator::background::driver::Waker;
 use crate::coordinator::background::{Activation, Task};
+use crate::coordinator::sec::{Adopted, Sagas};
 use crate::store::error::StoreError;
 use crate::store::{SharedStore, Until, secs};
 use crate::wire::ids::SecId;
@@ -26,8 +28,8 @@ const BATCH: u32 = 1000;
 pub struct SecAdoption {
     /// Where sagas and the registry live.
     pub store: SharedStore,
-    /// Who adopts.
-    pub sec_id: SecId,
+    /// Who adopts, and runs what is adopted.
+    pub sagas: Sagas,
     /// Wakes recovery when there is something new to recover.
     pub recovery_waker: Waker,
     /// Where it logs.
@@ -41,6 +43,9 @@ struct Report {
     adopted: u64,
     /// The same, by previous owner.
     from: Vec<AdoptedFrom>,
+    /// Why it did not even look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_adopting: Option<&'static str>,
     /// Why it came to an early end, if it did; the next activation goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -57,7 +62,7 @@ impl SecAdoption {
         for sec_id in secs::list_expunged_with_unfinished(&*self.store).await? {
             report.from.push(AdoptedFrom { sec_id, adopted: 0 });
             loop {
-                let write = secs::adopt_unfinished(self.sec_id, sec_id, now(), BATCH);
+                let write = secs::adopt_unfinished(self.sagas.sec_id(), sec_id, now(), BATCH);
                 let adopted = self.store.write(write, Until::Durable).await?.rows.iter().sum::<u64>();
                 if adopted == 0 {
                     break;
@@ -78,7 +83,20 @@ impl Task for SecAdoption {
     fn activate<'a>(&'a mut self, _: &'a Activation) -> BoxFuture<'a, serde_json::Value> {
         async move {
             let mut report = Report::default();
-            if let Err(error) = self.adopt_all(&mut report).await {
+            if !self.sagas.adoption_began() {
+                report.not_adopting = Some("this coordinator has quiesced");
+                return serde_json::to_value(report).expect("numbers, ids and text are JSON");
+            }
+            let result = self.adopt_all(&mut report).await;
+            self.sagas.adoption_ended(match result.is_ok() && report.adopted == 0 {
+                true => Adopted::Nothing,
+                false => Adopted::SomeOrUnknown,
+            });
+            if report.adopted > 0 {
+                // Those of the last batch may have come after the listing of the pass that it woke.
+                self.recovery_waker.wake();
+            }
+            if let Err(error) = result {
                 slog::warn!(self.log, "adopting came to an early end"; "error" => %error);
                 report.error = Some(error.to_string());
             }
