@@ -5,6 +5,7 @@
 //! the sagas is made to fail at a random node, so that kills meet unwinding as well; and in every third cycle recovery
 //! itself is killed, up to three times in a row. Kills come while the load is on, so requests are lost in all phases.
 
+use super::database::DrillDatabase;
 use super::harness::{CoordinatorProcess, CoordinatorSpec, Scratch};
 use super::lab::{ClientFor, DrillError, LogVerdicts, Records, client, load, wait_until_recovered};
 use crate::blast::Blast;
@@ -45,9 +46,9 @@ pub struct Options {
     pub seed: u64,
     /// Which program runs the coordinator.
     pub program: Option<PathBuf>,
-    /// The database, if it is not to be SQLite in the scratch directory.
+    /// The database, if it is not to be SQLite in the scratch directory. On a server, the drill has a schema of its own.
     pub db_url: Option<String>,
-    /// Whether the scratch directory stays.
+    /// Whether the scratch directory stays, and the schema.
     pub keep: bool,
 }
 
@@ -142,6 +143,8 @@ pub struct Report {
     pub cycles: Vec<Cycle>,
     /// Where the data stays, if it is to be kept.
     pub kept: Option<PathBuf>,
+    /// The schema on the server, if there was one and it is to be kept.
+    pub kept_schema: Option<String>,
 }
 
 /// Runs the drill.
@@ -156,14 +159,15 @@ pub async fn run(
 ) -> Result<Report, DrillError> {
     let began = Instant::now();
     let scratch = Scratch::new(options.keep)?;
+    let database = DrillDatabase::prepare(options.db_url.as_deref()).await?;
     let mut random = StdRng::seed_from_u64(options.seed);
     let mut spec = CoordinatorSpec::new(&scratch.path().join("coordinator"))?;
     if let Some(program) = &options.program {
         spec.program.clone_from(program);
     }
     spec.arguments.push("--allow-faults".to_owned());
-    spec.arguments.extend(options.db_url.iter().flat_map(|url| ["--db-url".to_owned(), url.clone()]));
-    let mut run = Run { options, client_for, spec, last_saga: None };
+    spec.arguments.extend(database.arguments());
+    let mut run = Run { options, client_for, spec, database: &database, last_saga: None };
     let mut cycles = Vec::new();
     for number in 1..=options.cycles {
         cycles.push(run.cycle(number, &mut random).await?);
@@ -177,6 +181,7 @@ pub async fn run(
         totals,
         cycles,
         kept: options.keep.then(|| scratch.path().to_owned()),
+        kept_schema: database.finish(options.keep)?,
     })
 }
 
@@ -184,6 +189,7 @@ struct Run<'a> {
     options: &'a Options,
     client_for: ClientFor<'a>,
     spec: CoordinatorSpec,
+    database: &'a DrillDatabase,
     /// The newest saga that was judged.
     last_saga: Option<SagaId>,
 }
@@ -195,10 +201,6 @@ impl Run<'_> {
             spec.arguments.push("--strict".to_owned());
         }
         spec
-    }
-
-    fn db_url<'a>(&'a self, coordinator: &'a CoordinatorProcess) -> &'a str {
-        self.options.db_url.as_deref().unwrap_or(&coordinator.ready().db_url)
     }
 
     async fn cycle(&mut self, number: u32, random: &mut StdRng) -> Result<Cycle, DrillError> {
@@ -244,7 +246,7 @@ impl Run<'_> {
         let status = Status::new(client.base().to_string(), &api.task, &api.info, now());
         let counters = status.recovery.since_start;
 
-        let records = Records::open(self.db_url(&coordinator)).await?;
+        let records = Records::open(self.database.url(coordinator.ready())).await?;
         let stem = blast.stem();
         let reconciliation = blast.reconcile(&records.recorded(&stem).await?);
         let incomplete = records.incomplete(&stem).await?;

@@ -60,6 +60,9 @@ pub enum DrillError {
     /// The database could not be read.
     #[error("reading the coordinator's database")]
     Store(#[from] StoreError),
+    /// The drill could not have a schema of its own, or could not remove it.
+    #[error("a schema for the drill")]
+    Schema(#[source] StoreError),
     /// The database could not be read.
     #[error("reading the coordinator's database")]
     Inspect(#[from] InspectError),

@@ -6,7 +6,9 @@
 
 pub mod crash;
 pub mod crash_points;
+pub mod database;
 pub mod demo;
+pub mod failover;
 pub mod furious;
 pub mod harness;
 pub mod lab;

@@ -18,18 +18,13 @@ pub(super) struct CrashArgs {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     cycles: u32,
     /// Share of the sagas that fail at a random node, from 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = parse_share)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = super::parse_share)]
     failing: f64,
     /// Decides when kills come [default: random, and told in the report]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     #[command(flatten)]
     drill: LoadedDrillArgs,
-}
-
-fn parse_share(text: &str) -> Result<f64, String> {
-    let share: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("a share is from 0 to 1".to_owned()) }
 }
 
 /// Runs the drill.
