@@ -22,9 +22,13 @@ fn is_as_it_was(database: &Database<'_>) {
 /// Runs a drill that must find nothing wrong and answers its report.
 fn drill(database: &Database<'_>, arguments: &[&str]) -> Value {
     let url = database.url();
-    let run = TestEnv::new().run(&[&["drill"], arguments, &["--db-url", &url, "-o", "json"]].concat());
-    assert_eq!(run.code, 0, "{run}");
-    let report: Value = serde_json::from_str(&run.stdout).expect("a report");
+    let arguments = [&["drill"], arguments, &["--db-url", &url, "-o", "json"]].concat();
+    // A drill is bounded by itself, by more than other commands are.
+    let output = TestEnv::new().command(&arguments).output().expect("the program runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let report: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+    assert_eq!(output.status.code(), Some(0), "{report:#}{stderr}");
     assert_eq!(report["verdict"], "consistent", "{report:#}");
     for zero in ["lost", "duplicated", "illegal", "hanging", "recovery_errors"] {
         assert_eq!(report["totals"][zero], 0, "{report:#}");
@@ -41,7 +45,9 @@ fn failover_fences_the_zombie_and_leaves_the_database_as_it_was() {
     is_as_it_was(&database);
     let totals = &report["totals"];
     assert_eq!((&report["seed"], &report["coordinators"]), (&Value::from(7), &Value::from(3)));
-    for (what, expected) in [("crashes", 1), ("zombies", 1), ("fenced", 1), ("late_writes", 0), ("problems", 0)] {
+    for (what, expected) in
+        [("crashes", 1), ("zombies", 1), ("fenced", 1), ("late_writes", 0), ("problems", 0)]
+    {
         assert_eq!(totals[what], expected, "{what}: {report:#}");
     }
     assert!(totals["adopted"].as_u64() > Some(0), "{report:#}");

@@ -6,6 +6,7 @@ mod config;
 mod connection;
 mod coordinator;
 mod demo_saga;
+mod drill;
 mod failover;
 #[path = "../support/postgres.rs"]
 mod postgres;
