@@ -60,6 +60,17 @@ pub enum DrillError {
     /// The database could not be read.
     #[error("reading the coordinator's database")]
     Store(#[from] StoreError),
+    /// There is no such kind of saga.
+    #[error("unknown saga {unknown:?}; sagas that this coordinator can drill: {known}")]
+    UnknownSaga {
+        /// What was asked for.
+        unknown: String,
+        /// What there is.
+        known: String,
+    },
+    /// A coordinator that cannot make a single kind of saga by itself.
+    #[error("there is no saga that this coordinator can drill")]
+    NothingToDrill,
     /// The drill could not have a schema of its own, or could not remove it.
     #[error("a schema for the drill")]
     Schema(#[source] StoreError),

@@ -12,3 +12,4 @@ pub mod failover;
 pub mod furious;
 pub mod harness;
 pub mod lab;
+pub mod saga_load;

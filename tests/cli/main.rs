@@ -8,8 +8,11 @@ mod coordinator;
 mod demo_saga;
 mod drill;
 mod failover;
+mod faults;
 #[path = "../support/postgres.rs"]
 mod postgres;
+#[path = "../support/postgres_proxy.rs"]
+mod postgres_proxy;
 mod readme;
 mod recovery;
 mod sagas;

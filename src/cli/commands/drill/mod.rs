@@ -112,6 +112,10 @@ fn bar(ctx: &mut Context<'_>, what: &'static str) -> ProgressBar {
 impl From<DrillError> for Failure {
     fn from(error: DrillError) -> Self {
         let kind = match &error {
+            // The whole sentence is in the error itself.
+            DrillError::UnknownSaga { .. } | DrillError::NothingToDrill => {
+                return Self::unusable(error.to_string());
+            }
             DrillError::Harness(HarnessError::Io { .. }) | DrillError::Client(_) => Kind::Unusable,
             DrillError::Harness(HarnessError::NotReady { .. }) | DrillError::NotRecovered => Kind::TimedOut,
             DrillError::Harness(_) | DrillError::Load(_) => Kind::Unreachable,
