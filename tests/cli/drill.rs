@@ -95,6 +95,9 @@ fn databases_that_cannot_be_drilled_are_refused() {
         assert!(run.stderr.contains("needs a database that coordinators can share"), "{run}");
         assert!(run.stderr.contains("--db-url postgresql://"), "{run}");
     }
+    let run = env.run(&["drill", "crash-points", "--db-url", &database.url()]);
+    assert_eq!(run.code, 2, "{run}");
+    assert!(run.stderr.contains("no use for --db-url"), "{run}");
     let run = env.run(&["drill", "failover", "--db-url", &database.guarded_url("guessed")]);
     assert_eq!(run.code, 3, "{run}");
     assert!(run.stderr.contains("password authentication failed"), "{run}");

@@ -3,16 +3,13 @@
 use crate::blast::ledger::Totals;
 use crate::blast::{Blast, StartError};
 use crate::client::Client;
-use crate::drill::lab::{self, DrillError, Records};
+use crate::drill::lab::{self, DrillError, PROJECT_CREATE, Records};
 use crate::drill::saga_load::{SagaLoad, select};
 use crate::reconcile::Reconciliation;
 use crate::wire::fault::{Direction, DrilledKind, Fault, FaultRule, FaultRules};
 use crate::wire::info::ReadyFile;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
-
-/// The saga behind the creation of a project.
-const PROJECT_CREATE: &str = "project-create";
 
 /// What is asked for.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use crate::blast::{Blast, StartError};
 use crate::client::Client;
 use crate::drill::database::DrillDatabase;
 use crate::drill::harness::{CoordinatorProcess, CoordinatorSpec};
-use crate::drill::lab::{ClientFor, DrillError, client, load};
+use crate::drill::lab::{ClientFor, DrillError, PROJECT_CREATE, client, load};
 use crate::wire::fault::{Direction, Fault, FaultRule, FaultRules};
 use crate::wire::ids::SecId;
 use std::path::Path;
@@ -46,8 +46,11 @@ impl Member {
         spec.arguments.extend(database.arguments());
         let process = CoordinatorProcess::start(spec).await?;
         let client = client(client_for, process.ready())?;
+        if !client.list_drilled_sagas().await?.iter().any(|kind| kind.name == PROJECT_CREATE) {
+            return Err(DrillError::NoProjects);
+        }
         let rule = FaultRule {
-            saga: "project-create".to_owned(),
+            saga: PROJECT_CREATE.to_owned(),
             node: None,
             direction: Direction::Forward,
             fault: Fault::Fail,

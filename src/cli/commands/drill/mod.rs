@@ -113,7 +113,7 @@ impl From<DrillError> for Failure {
     fn from(error: DrillError) -> Self {
         let kind = match &error {
             // The whole sentence is in the error itself.
-            DrillError::UnknownSaga { .. } | DrillError::NothingToDrill => {
+            DrillError::UnknownSaga { .. } | DrillError::NothingToDrill | DrillError::NoProjects => {
                 return Self::unusable(error.to_string());
             }
             DrillError::Harness(HarnessError::Io { .. }) | DrillError::Client(_) => Kind::Unusable,
