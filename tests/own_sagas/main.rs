@@ -57,7 +57,7 @@ fn the_example_of_the_documentation_survives_every_crash() {
 }
 
 fn the_example_of_the_documentation_survives_kills_under_load() {
-    let small = ["crash", "--cycles", "2", "--concurrency", "16", "--failing", "0.3"];
+    let small = ["crash", "--cycles", "3", "--concurrency", "16", "--failing", "0.3"];
     let (code, report) = drill("bank", &small);
     assert_eq!(code, Some(0), "{report:#}");
     let totals = &report["totals"];

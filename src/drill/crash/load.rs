@@ -11,6 +11,9 @@ use crate::wire::info::ReadyFile;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
+/// How much longer one node of each saga of a service takes.
+const SLOW_MS: u64 = 150;
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub(super) enum Workload {
@@ -36,15 +39,25 @@ impl Workload {
         Ok(Self::Sagas(select(kinds, wanted)?))
     }
 
-    /// What makes this share of its sagas fail.
+    /// What makes this share of its sagas fail; and sagas that may be over in no time take some, so that kills meet them.
     pub(super) fn faults(&self, share: f64) -> FaultRules {
-        let names = match self {
-            Self::Projects => vec![PROJECT_CREATE.to_owned()],
-            Self::Sagas(kinds) => kinds.iter().map(|kind| kind.name.clone()).collect(),
+        let rule = |saga: &str, fault, share| FaultRule {
+            saga: saga.to_owned(),
+            node: None,
+            direction: Direction::Forward,
+            fault,
+            share,
         };
-        let rule =
-            |saga| FaultRule { saga, node: None, direction: Direction::Forward, fault: Fault::Fail, share };
-        FaultRules { rules: names.into_iter().map(rule).collect() }
+        let rules = match self {
+            Self::Projects => vec![rule(PROJECT_CREATE, Fault::Fail, share)],
+            Self::Sagas(kinds) => kinds
+                .iter()
+                .flat_map(|DrilledKind { name, .. }| {
+                    [rule(name, Fault::Fail, share), rule(name, Fault::Slow { millis: SLOW_MS }, 1.0)]
+                })
+                .collect(),
+        };
+        FaultRules { rules }
     }
 
     /// Starts it. `label` is a part of every name.
