@@ -15,5 +15,9 @@ pub mod store;
 pub mod wire;
 
 #[cfg(test)]
+#[path = "../tests/support/postgres_proxy.rs"]
+mod postgres_proxy;
+
+#[cfg(test)]
 #[path = "../tests/support/postgres.rs"]
 mod scratch_postgres;

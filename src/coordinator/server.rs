@@ -327,14 +327,15 @@ impl Coordinator {
     }
 }
 
-/// Makes the tables of an embedding service, all or none of them.
+/// Makes the tables of an embedding service. One statement at a time: a server is told of each before it carries it out, and
+/// would refuse one that is about the table of the one before.
 fn make_tables(store: &SharedStore, tables: &[&'static str]) -> Result<(), StoreError> {
-    if tables.is_empty() {
-        return Ok(());
+    for sql in tables {
+        let statement = Statement::new(sql, Vec::new());
+        // The store has threads of its own, so this one may wait.
+        futures::executor::block_on(store.write(Write::one(statement), Until::Durable))?;
     }
-    let statements = tables.iter().map(|sql| Statement::new(sql, Vec::new())).collect();
-    // The store has threads of its own, so this one may wait.
-    futures::executor::block_on(store.write(Write::all(statements), Until::Durable)).map(drop)
+    Ok(())
 }
 
 /// The log for an HTTP server, without the line that it has for each request that is not let in: anybody could fill a

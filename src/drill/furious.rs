@@ -7,6 +7,7 @@
 //! agree: what clients were told, what recovery observed to start, what it inferred to have finished, and what is in the
 //! database. A run in which no pass ever met a saga in the middle proves nothing, and says so.
 
+use super::database::DrillDatabase;
 use super::harness::{CoordinatorProcess, CoordinatorSpec, Scratch};
 use super::lab::{ClientFor, DrillError, Records, client, load, wait_until_recovered};
 use crate::blast::Blast;
@@ -30,9 +31,9 @@ pub struct Options {
     pub concurrency: u32,
     /// Which program runs the coordinator.
     pub program: Option<PathBuf>,
-    /// The database, if it is not to be SQLite in the scratch directory.
+    /// The database, if it is not to be SQLite in the scratch directory. On a server, the drill has a schema of its own.
     pub db_url: Option<String>,
-    /// Whether the scratch directory stays.
+    /// Whether the scratch directory stays, and the schema.
     pub keep: bool,
 }
 
@@ -82,6 +83,8 @@ pub struct Report {
     pub reconciliation: Reconciliation,
     /// Where the data stays, if it is to be kept.
     pub kept: Option<PathBuf>,
+    /// The schema on the server, if there was one and it is to be kept.
+    pub kept_schema: Option<String>,
 }
 
 /// Runs the drill.
@@ -96,11 +99,12 @@ pub async fn run(
 ) -> Result<Report, DrillError> {
     let began = Instant::now();
     let scratch = Scratch::new(options.keep)?;
+    let database = DrillDatabase::prepare(options.db_url.as_deref()).await?;
     let mut spec = CoordinatorSpec::new(&scratch.path().join("coordinator"))?;
     if let Some(program) = &options.program {
         spec.program.clone_from(program);
     }
-    spec.arguments.extend(options.db_url.iter().flat_map(|url| ["--db-url".to_owned(), url.clone()]));
+    spec.arguments.extend(database.arguments());
     let before = SagaId::random();
     let coordinator = CoordinatorProcess::start(spec).await?;
     let client = client(client_for, coordinator.ready())?;
@@ -130,8 +134,7 @@ pub async fn run(
     pass(&client).await?;
 
     let now = since_start(&client).await?;
-    let db_url = options.db_url.as_deref().unwrap_or(&coordinator.ready().db_url);
-    let records = Records::open(db_url).await?;
+    let records = Records::open(database.url(coordinator.ready())).await?;
     let reconciliation = blast.reconcile(&records.recorded(&blast.stem()).await?);
     let (logs, _) = records.judge_logs(before).await?;
     let client_totals = blast.progress().totals;
@@ -152,6 +155,7 @@ pub async fn run(
     };
     let mut problems = problems(&totals);
     problems.extend(logs.illegal);
+    drop((records, coordinator));
     Ok(Report {
         verdict: match (problems.is_empty(), totals.skipped) {
             (false, _) => Verdict::Inconsistent,
@@ -163,6 +167,7 @@ pub async fn run(
         problems,
         reconciliation,
         kept: options.keep.then(|| scratch.path().to_owned()),
+        kept_schema: database.finish(options.keep)?,
     })
 }
 

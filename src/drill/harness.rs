@@ -4,6 +4,7 @@
 //! happens however the drill ends, kill -9 included.
 
 use crate::wire::info::ReadyFile;
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -232,6 +233,29 @@ impl CoordinatorProcess {
     pub fn has_ended(&mut self) -> Result<Option<Ended>, HarnessError> {
         let status = self.child.try_wait().map_err(io("waiting for a coordinator"))?;
         Ok(status.map(|status| Ended { status, log: log_tail(&self.spec.data_dir.join(LOG_FILE)) }))
+    }
+
+    /// Stops it in its tracks (SIGSTOP), as a machine that freezes would. It is told nothing, and neither is anybody else.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not let us.
+    pub fn freeze(&self) -> Result<(), HarnessError> {
+        self.signal(Signal::STOP, "stopping a coordinator")
+    }
+
+    /// Lets it go on (SIGCONT) as if nothing had happened.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not let us.
+    pub fn thaw(&self) -> Result<(), HarnessError> {
+        self.signal(Signal::CONT, "continuing a coordinator")
+    }
+
+    fn signal(&self, signal: Signal, doing: &str) -> Result<(), HarnessError> {
+        // It has not been waited for unless it was found to have ended, so its id is still its own.
+        kill_process(Pid::from_child(&self.child), signal).map_err(|errno| io(doing)(errno.into()))
     }
 
     /// What starts one on the same data again, on other ports. It is killed if it still runs.

@@ -24,6 +24,9 @@ use std::time::{Duration, Instant};
 /// Makes a client for an internal API.
 pub type ClientFor<'a> = &'a (dyn Fn(BaseUrl) -> Result<Client, ClientError> + Sync);
 
+/// The saga behind the creation of a project, which load through the external API consists of.
+pub const PROJECT_CREATE: &str = "project-create";
+
 /// How long recovery may take. It takes a fraction of a second; a machine that needs this long is worth an error.
 const RECOVERY_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -60,6 +63,25 @@ pub enum DrillError {
     /// The database could not be read.
     #[error("reading the coordinator's database")]
     Store(#[from] StoreError),
+    /// There is no such kind of saga.
+    #[error("unknown saga {unknown:?}; sagas that this coordinator can drill: {known}")]
+    UnknownSaga {
+        /// What was asked for.
+        unknown: String,
+        /// What there is.
+        known: String,
+    },
+    /// A coordinator without the external API's sagas, in a drill that makes load through that API.
+    #[error(
+        "this drill makes projects, which this coordinator has no saga for; drill crash takes any kinds of sagas"
+    )]
+    NoProjects,
+    /// A coordinator that cannot make a single kind of saga by itself.
+    #[error("there is no saga that this coordinator can drill")]
+    NothingToDrill,
+    /// The drill could not have a schema of its own, or could not remove it.
+    #[error("a schema for the drill")]
+    Schema(#[source] StoreError),
     /// The database could not be read.
     #[error("reading the coordinator's database")]
     Inspect(#[from] InspectError),

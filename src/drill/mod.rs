@@ -6,7 +6,10 @@
 
 pub mod crash;
 pub mod crash_points;
+pub mod database;
 pub mod demo;
+pub mod failover;
 pub mod furious;
 pub mod harness;
 pub mod lab;
+pub mod saga_load;

@@ -1,6 +1,7 @@
 //! Several coordinators on one PostgreSQL: crashes of either side, takeover, and zombies, with the real program.
 
 use crate::postgres::{Database, PASSWORD, Server};
+use crate::postgres_proxy::{Fault, Proxy};
 use crate::support::coordinator::Coordinator;
 use crate::support::{TestEnv, poll_until};
 use serde_json::Value;
@@ -92,6 +93,38 @@ fn the_database_crashes_under_load_and_sagas_go_on_in_the_same_process() {
     everything_is_whole(&database);
     assert!(coordinator.log().contains("the database is back; sagas go on"), "{}", coordinator.log());
     drop(coordinator);
+}
+
+/// Makes load by way of a proxy on which commits, or their answers, get lost in the middle of it.
+fn commits_get_lost_under_load(fault: Fault) {
+    let server = Server::shared();
+    let database = server.database();
+    let proxy = Proxy::start(server.port(), fault);
+    let env = TestEnv::new();
+    let mut coordinator = coordinator(&env, "data", &proxy.lead(&database.url(), server.port()), &[]);
+    let mut running = blast(&coordinator.env(), &["--duration", "60s", "--max-failures", "1"]);
+    for commits in [3, 7, 0] {
+        progress(&database, 20);
+        proxy.fail_after(commits);
+        poll_until("a commit gets lost", || proxy.has_failed().then_some(()));
+    }
+    progress(&database, 20);
+    assert!(coordinator.is_running(), "{}", coordinator.log());
+    assert!(running.try_wait().expect("a child").is_none(), "no request failed");
+    running.kill().expect("it can be killed");
+    running.wait().expect("it can be waited for");
+    all_at_rest(&database);
+    everything_is_whole(&database);
+}
+
+#[test]
+fn commits_that_never_arrive_are_made_again() {
+    commits_get_lost_under_load(Fault::SwallowCommit);
+}
+
+#[test]
+fn commits_whose_answers_get_lost_are_not_made_twice() {
+    commits_get_lost_under_load(Fault::SwallowAnswer);
 }
 
 #[test]

@@ -8,9 +8,13 @@ mod config;
 mod connection;
 mod coordinator;
 mod demo_saga;
+mod drill;
 mod failover;
+mod faults;
 #[path = "../support/postgres.rs"]
 mod postgres;
+#[path = "../support/postgres_proxy.rs"]
+mod postgres_proxy;
 mod quiesce;
 mod readme;
 mod recovery;

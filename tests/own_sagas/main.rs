@@ -8,10 +8,13 @@ mod bank;
 mod wrong;
 
 use serde_json::Value;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Output};
 
 /// Tells a child which sagas are its own.
 const OWN_SAGAS: &str = "OWN_SAGAS";
+
+/// All crash points, whichever writes are waited for.
+const POINTS: [&str; 3] = ["crash-points", "--mode", "both"];
 
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
@@ -21,6 +24,8 @@ fn main() -> ExitCode {
         },
         _ => {
             the_example_of_the_documentation_survives_every_crash();
+            the_example_of_the_documentation_survives_kills_under_load();
+            a_kind_that_is_not_there_is_refused_by_name();
             a_wrong_saga_is_found_with_node_moment_and_effect();
             faults_are_refused_by_a_coordinator_that_was_not_started_for_them();
             ExitCode::SUCCESS
@@ -28,14 +33,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs a drill with these sagas; answers its exit code and its report.
-fn drill(own: &str) -> (Option<i32>, Value) {
+fn run(own: &str, arguments: &[&str]) -> Output {
     let program = std::env::current_exe().expect("this program");
-    let output = Command::new(program)
-        .env(OWN_SAGAS, own)
-        .args(["drill", "crash-points", "--mode", "both", "-o", "json"])
-        .output()
-        .expect("this program runs");
+    let mut command = Command::new(program);
+    command.env(OWN_SAGAS, own).arg("drill").args(arguments).output().expect("this program runs")
+}
+
+/// Runs a drill with these sagas; answers its exit code and its report.
+fn drill(own: &str, arguments: &[&str]) -> (Option<i32>, Value) {
+    let output = run(own, &[arguments, &["-o", "json"]].concat());
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
         panic!("{error} in {:?} after {:?}", output, String::from_utf8_lossy(&output.stderr))
     });
@@ -43,15 +49,36 @@ fn drill(own: &str) -> (Option<i32>, Value) {
 }
 
 fn the_example_of_the_documentation_survives_every_crash() {
-    let (code, report) = drill("bank");
+    let (code, report) = drill("bank", &POINTS);
     assert_eq!(code, Some(0), "{report:#}");
     // Two actions and the saga's own start and end, three moments each; and what is undone when one of them fails.
     assert!(report["totals"]["points"].as_u64() >= Some(2 * (4 * 3 + 2)), "{report:#}");
     assert_eq!(report["totals"]["points"], report["totals"]["ok"]);
 }
 
+fn the_example_of_the_documentation_survives_kills_under_load() {
+    let small = ["crash", "--cycles", "3", "--concurrency", "16", "--failing", "0.3"];
+    let (code, report) = drill("bank", &small);
+    assert_eq!(code, Some(0), "{report:#}");
+    let totals = &report["totals"];
+    for zero in ["lost", "duplicated", "illegal", "hanging", "incomplete", "recovery_errors"] {
+        assert_eq!(totals[zero], 0, "{report:#}");
+    }
+    for some in ["done", "recovered", "unwound"] {
+        assert!(totals[some].as_u64() > Some(0), "{some}: {report:#}");
+    }
+}
+
+fn a_kind_that_is_not_there_is_refused_by_name() {
+    let output = run("bank", &["crash", "--saga", "project-create"]);
+    let stderr = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("unknown saga \"project-create\""), "{stderr}");
+    assert!(stderr.contains("can drill: transfer"), "{stderr}");
+}
+
 fn a_wrong_saga_is_found_with_node_moment_and_effect() {
-    let (code, report) = drill("wrong");
+    let (code, report) = drill("wrong", &POINTS);
     assert_eq!(code, Some(1), "{report:#}");
     let failed: Vec<&Value> = report["points"]
         .as_array()

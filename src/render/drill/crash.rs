@@ -30,7 +30,7 @@ const SHOWN_PROBLEMS: usize = 20;
 
 /// The whole report.
 pub fn render_report(out: &mut dyn Write, look: &Look, report: &Report) -> io::Result<()> {
-    let Report { verdict, seed, duration_secs, totals, cycles, kept } = report;
+    let Report { verdict, seed, duration_secs, totals, cycles, kept, kept_schema } = report;
     let mut table = Table::new(&COLUMNS);
     for cycle in cycles {
         table.push(row(cycle));
@@ -74,6 +74,9 @@ pub fn render_report(out: &mut dyn Write, look: &Look, report: &Report) -> io::R
     )?;
     if let Some(kept) = kept {
         writeln!(out, "the scratch directory is {}", kept.display())?;
+    }
+    if let Some(schema) = kept_schema {
+        writeln!(out, "the schema is {schema}")?;
     }
     let (style, text) = match verdict {
         Verdict::Consistent => (Style::Good, "nothing came of all the kills"),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// The whole report.
 pub fn render_report(out: &mut dyn Write, look: &Look, report: &Report) -> io::Result<()> {
-    let Report { verdict, duration_secs, totals, problems, reconciliation: _, kept } = report;
+    let Report { verdict, duration_secs, totals, problems, reconciliation: _, kept, kept_schema } = report;
     let Totals {
         passes,
         skipped,
@@ -49,6 +49,9 @@ pub fn render_report(out: &mut dyn Write, look: &Look, report: &Report) -> io::R
     }
     if let Some(kept) = kept {
         writeln!(out, "the scratch directory is {}", kept.display())?;
+    }
+    if let Some(schema) = kept_schema {
+        writeln!(out, "the schema is {schema}")?;
     }
     let (style, text) = match verdict {
         Verdict::Consistent => (Style::Good, "recovery touched nothing that ran, and every number agrees"),

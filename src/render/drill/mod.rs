@@ -2,4 +2,5 @@
 
 pub mod crash;
 pub mod crash_points;
+pub mod failover;
 pub mod furious;

@@ -24,6 +24,7 @@ mod link;
 mod migrate;
 mod plan;
 mod reader;
+pub mod scratch;
 mod session;
 pub(super) mod target;
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use super::{TestEnv, poll_until};
 use rustix::process::{Pid, Signal, kill_process};
 use sagactl::wire::info::ReadyFile;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
@@ -76,6 +78,23 @@ impl Coordinator {
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("it has not been waited for, so its id is its own");
+    }
+
+    /// Sets all faults from now on, as `POST /fault` takes them. It has to have been started with `--allow-faults`.
+    pub(crate) fn set_faults(&self, rules: &serde_json::Value) {
+        let address = self.ready.internal_url.strip_prefix("http://").expect("a URL");
+        let body = serde_json::json!({ "rules": rules }).to_string();
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        write!(
+            stream,
+            "POST /fault HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n{body}",
+            body.len()
+        )
+        .expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
     /// Whether the process is still there.

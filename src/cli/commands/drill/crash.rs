@@ -17,8 +17,11 @@ pub(super) struct CrashArgs {
     /// How many times to make load, kill, restart and reconcile
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     cycles: u32,
+    /// Make load of sagas of this kind; may be repeated [default: projects, or all kinds of a coordinator without them]
+    #[arg(long, value_name = "NAME")]
+    saga: Vec<String>,
     /// Share of the sagas that fail at a random node, from 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = parse_share)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = super::parse_share)]
     failing: f64,
     /// Decides when kills come [default: random, and told in the report]
     #[arg(long, value_name = "N")]
@@ -27,19 +30,15 @@ pub(super) struct CrashArgs {
     drill: LoadedDrillArgs,
 }
 
-fn parse_share(text: &str) -> Result<f64, String> {
-    let share: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("a share is from 0 to 1".to_owned()) }
-}
-
 /// Runs the drill.
 pub(super) async fn run(ctx: &mut Context<'_>, args: CrashArgs) -> CommandResult {
     let mode = ctx.output_among("drill crash", &[OutputMode::Table, OutputMode::Json, OutputMode::Jsonl])?;
     let db_url = args.drill.db_url(ctx);
-    let CrashArgs { cycles, failing, seed, drill } = args;
+    let CrashArgs { cycles, saga, failing, seed, drill } = args;
     let options = Options {
         cycles,
         concurrency: drill.concurrency,
+        sagas: saga,
         failing,
         seed: seed.unwrap_or_else(rand::random),
         program: drill.program,

@@ -1,7 +1,7 @@
 //! `sagactl drill crash-points`: crash a coordinator at every point of every saga.
 
 use super::{client_maker, write_json_report};
-use crate::cli::config::OutputMode;
+use crate::cli::config::{OutputMode, Source};
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
 use crate::drill::crash_points::{self, CrashPointsError, Mode, Options, PointVerdict, Progress};
@@ -49,6 +49,11 @@ enum ModeArg {
 pub(super) async fn run(ctx: &mut Context<'_>, args: CrashPointsArgs) -> CommandResult {
     let mode =
         ctx.output_among("drill crash-points", &[OutputMode::Table, OutputMode::Json, OutputMode::Jsonl])?;
+    if ctx.db_url().is_some_and(|chosen| chosen.source == Source::Flag) {
+        return Err(Failure::unusable("drill crash-points has no use for --db-url")
+            .because("each point has a copy of a database of its own, which is a SQLite file")
+            .hint("`sagactl drill crash` and `sagactl drill failover` kill coordinators on a server"));
+    }
     let options = Options {
         sagas: args.saga,
         program: args.program,

@@ -2,6 +2,7 @@
 
 mod crash;
 mod crash_points;
+mod failover;
 mod furious;
 
 use crate::cli::config::{DbUrl, Source};
@@ -12,6 +13,7 @@ use crate::client::{Client, ClientError, Config};
 use crate::drill::harness::HarnessError;
 use crate::drill::lab::DrillError;
 use crate::render;
+use crate::store::error::StoreError;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -32,9 +34,10 @@ enum DrillCommand {
     Furious(furious::FuriousArgs),
     Crash(crash::CrashArgs),
     CrashPoints(crash_points::CrashPointsArgs),
+    Failover(failover::FailoverArgs),
 }
 
-/// What drills that make load have in common. With `--db-url`, the database is that one; it must be there for the drill.
+/// What drills that make load have in common. With `--db-url postgresql://…` they have a schema of their own there.
 #[derive(Debug, clap::Args)]
 struct LoadedDrillArgs {
     /// Clients at the same time
@@ -46,7 +49,7 @@ struct LoadedDrillArgs {
     /// Write the whole report as JSON here
     #[arg(long, value_name = "FILE")]
     json_report: Option<PathBuf>,
-    /// Keep the scratch directory
+    /// Keep the scratch directory, and the schema on the server
     #[arg(long)]
     keep: bool,
 }
@@ -69,7 +72,13 @@ pub async fn run(ctx: &mut Context<'_>, args: DrillArgs) -> CommandResult {
         DrillCommand::Furious(args) => furious::run(ctx, args).await,
         DrillCommand::Crash(args) => crash::run(ctx, args).await,
         DrillCommand::CrashPoints(args) => crash_points::run(ctx, args).await,
+        DrillCommand::Failover(args) => failover::run(ctx, args).await,
     }
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("a share is from 0 to 1".to_owned()) }
 }
 
 /// Makes clients for the coordinators that a drill starts.
@@ -103,6 +112,10 @@ fn bar(ctx: &mut Context<'_>, what: &'static str) -> ProgressBar {
 impl From<DrillError> for Failure {
     fn from(error: DrillError) -> Self {
         let kind = match &error {
+            // The whole sentence is in the error itself.
+            DrillError::UnknownSaga { .. } | DrillError::NothingToDrill | DrillError::NoProjects => {
+                return Self::unusable(error.to_string());
+            }
             DrillError::Harness(HarnessError::Io { .. }) | DrillError::Client(_) => Kind::Unusable,
             DrillError::Harness(HarnessError::NotReady { .. }) | DrillError::NotRecovered => Kind::TimedOut,
             DrillError::Harness(_) | DrillError::Load(_) => Kind::Unreachable,
@@ -112,6 +125,8 @@ impl From<DrillError> for Failure {
             | DrillError::Store(_)
             | DrillError::Inspect(_)
             | DrillError::Records(_) => Kind::Nonsense,
+            DrillError::Schema(StoreError::Unavailable(_) | StoreError::Unusable(_)) => Kind::Unreachable,
+            DrillError::Schema(_) => Kind::Unusable,
         };
         Self::new(kind, "the drill ended early").caused_by(&error)
     }

@@ -1,7 +1,7 @@
 //! Commits whose answer never came: nothing is lost and nothing is done twice.
 
-use super::proxy::{Fault, Proxy};
 use super::{calm, count};
+use crate::postgres_proxy::{Fault, Proxy};
 use crate::scratch_postgres::Server;
 use crate::store::postgres::PostgresStore;
 use crate::store::sql::Statement;

@@ -5,7 +5,6 @@ mod doubt;
 mod fencing;
 mod opening;
 mod outage;
-mod proxy;
 
 use super::{Isolation, OpenOptions, PostgresStore};
 use crate::scratch_postgres::{Database, Server};

@@ -1,4 +1,4 @@
-//! Stands between a store and its server, and can make a COMMIT or its answer disappear.
+//! Stands between a store or a whole coordinator and its server, and can make a COMMIT or its answer disappear.
 //!
 //! It understands just enough of the protocol to see a COMMIT pass by: a message is a letter, a length and a body.
 
@@ -10,7 +10,7 @@ use std::thread;
 
 /// What is done to a COMMIT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It never arrives.
     SwallowCommit,
     /// It arrives and is carried out; its answer never comes back.
@@ -18,7 +18,7 @@ pub(super) enum Fault {
 }
 
 /// A proxy on a port of its own.
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     port: u16,
     /// Commits that will be let through before the next fault.
     until_fault: Arc<AtomicUsize>,
@@ -28,7 +28,7 @@ pub(super) struct Proxy {
 const NEVER: usize = usize::MAX;
 
 impl Proxy {
-    pub(super) fn start(server_port: u16, fault: Fault) -> Self {
+    pub(crate) fn start(server_port: u16, fault: Fault) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let until_fault = Arc::new(AtomicUsize::new(NEVER));
@@ -47,17 +47,17 @@ impl Proxy {
     }
 
     /// The same URL by way of the proxy.
-    pub(super) fn lead(&self, url: &str, server_port: u16) -> String {
+    pub(crate) fn lead(&self, url: &str, server_port: u16) -> String {
         url.replace(&format!(":{server_port}/"), &format!(":{}/", self.port))
     }
 
     /// Brings the fault about after so many more commits.
-    pub(super) fn fail_after(&self, commits: usize) {
+    pub(crate) fn fail_after(&self, commits: usize) {
         self.until_fault.store(commits, Ordering::SeqCst);
     }
 
     /// Whether the fault has happened.
-    pub(super) fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.until_fault.load(Ordering::SeqCst) == NEVER
     }
 }

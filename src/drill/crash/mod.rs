@@ -1,18 +1,21 @@
 //! `drill crash`: kill a coordinator under load, again and again, and prove each time that nothing came of it.
 //!
 //! Each cycle makes load, kills the coordinator with SIGKILL at a random moment, starts it again on the same data, waits
-//! until everything that was in flight is at rest, and holds what clients were told against what is on record. A share of
+//! until everything that was in flight is at rest, and holds what clients were told against what is on record. The load is
+//! projects, or sagas of a service that embeds the library. A share of
 //! the sagas is made to fail at a random node, so that kills meet unwinding as well; and in every third cycle recovery
 //! itself is killed, up to three times in a row. Kills come while the load is on, so requests are lost in all phases.
 
+mod load;
+
+use super::database::DrillDatabase;
 use super::harness::{CoordinatorProcess, CoordinatorSpec, Scratch};
-use super::lab::{ClientFor, DrillError, LogVerdicts, Records, client, load, wait_until_recovered};
-use crate::blast::Blast;
+use super::lab::{ClientFor, DrillError, LogVerdicts, Records, client};
 use crate::observe::status::{self, Status};
 use crate::reconcile::Verdict;
-use crate::wire::fault::{Direction, Fault, FaultRule, FaultRules};
 use crate::wire::ids::SagaId;
 use crate::wire::time::now;
+use load::Workload;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::Serialize;
@@ -39,15 +42,17 @@ pub struct Options {
     pub cycles: u32,
     /// Clients at the same time.
     pub concurrency: u32,
+    /// Kinds of sagas to make load of. With none, projects, if the coordinator makes them, else all kinds that it has.
+    pub sagas: Vec<String>,
     /// Share of sagas that fail at a random node.
     pub failing: f64,
     /// Decides everything that is random here.
     pub seed: u64,
     /// Which program runs the coordinator.
     pub program: Option<PathBuf>,
-    /// The database, if it is not to be SQLite in the scratch directory.
+    /// The database, if it is not to be SQLite in the scratch directory. On a server, the drill has a schema of its own.
     pub db_url: Option<String>,
-    /// Whether the scratch directory stays.
+    /// Whether the scratch directory stays, and the schema.
     pub keep: bool,
 }
 
@@ -142,6 +147,8 @@ pub struct Report {
     pub cycles: Vec<Cycle>,
     /// Where the data stays, if it is to be kept.
     pub kept: Option<PathBuf>,
+    /// The schema on the server, if there was one and it is to be kept.
+    pub kept_schema: Option<String>,
 }
 
 /// Runs the drill.
@@ -156,14 +163,15 @@ pub async fn run(
 ) -> Result<Report, DrillError> {
     let began = Instant::now();
     let scratch = Scratch::new(options.keep)?;
+    let database = DrillDatabase::prepare(options.db_url.as_deref()).await?;
     let mut random = StdRng::seed_from_u64(options.seed);
     let mut spec = CoordinatorSpec::new(&scratch.path().join("coordinator"))?;
     if let Some(program) = &options.program {
         spec.program.clone_from(program);
     }
     spec.arguments.push("--allow-faults".to_owned());
-    spec.arguments.extend(options.db_url.iter().flat_map(|url| ["--db-url".to_owned(), url.clone()]));
-    let mut run = Run { options, client_for, spec, last_saga: None };
+    spec.arguments.extend(database.arguments());
+    let mut run = Run { options, client_for, spec, database: &database, workload: None, last_saga: None };
     let mut cycles = Vec::new();
     for number in 1..=options.cycles {
         cycles.push(run.cycle(number, &mut random).await?);
@@ -177,6 +185,7 @@ pub async fn run(
         totals,
         cycles,
         kept: options.keep.then(|| scratch.path().to_owned()),
+        kept_schema: database.finish(options.keep)?,
     })
 }
 
@@ -184,6 +193,9 @@ struct Run<'a> {
     options: &'a Options,
     client_for: ClientFor<'a>,
     spec: CoordinatorSpec,
+    database: &'a DrillDatabase,
+    /// Known when a coordinator has said what it can do.
+    workload: Option<Workload>,
     /// The newest saga that was judged.
     last_saga: Option<SagaId>,
 }
@@ -197,10 +209,6 @@ impl Run<'_> {
         spec
     }
 
-    fn db_url<'a>(&'a self, coordinator: &'a CoordinatorProcess) -> &'a str {
-        self.options.db_url.as_deref().unwrap_or(&coordinator.ready().db_url)
-    }
-
     async fn cycle(&mut self, number: u32, random: &mut StdRng) -> Result<Cycle, DrillError> {
         // Both ways to write are drilled, in turns.
         let strict = number.is_multiple_of(2);
@@ -210,22 +218,24 @@ impl Run<'_> {
         };
         let coordinator = CoordinatorProcess::start(self.spec(strict)).await?;
         let first = client(self.client_for, coordinator.ready())?;
-        first.set_faults(&self.faults()).await?;
+        let workload = match &self.workload {
+            Some(workload) => workload,
+            None => {
+                let chosen = Workload::choose(&first, &self.options.sagas).await?;
+                self.workload.insert(chosen)
+            }
+        };
+        first.with_fresh_budget().set_faults(&workload.faults(self.options.failing)).await?;
         let label = format!("{:06x}x{number}", self.options.seed & 0xff_ffff);
-        let blast = Blast::new(load(coordinator.ready(), &label, self.options.concurrency));
-        let running = tokio::spawn({
-            let blast = blast.clone();
-            async move { blast.run().await }
-        });
+        let mut load = workload.start(coordinator.ready(), &first, &label, self.options.concurrency);
         // Not before the load is on, however slow the machine is: a kill that meets nothing proves nothing.
         let patience = Instant::now() + LOAD_PATIENCE;
-        while blast.progress().totals.done == 0 && !running.is_finished() && Instant::now() < patience {
+        while !load.is_on() && Instant::now() < patience {
             tokio::time::sleep(LOAD_POLL).await;
         }
         tokio::time::sleep(Duration::from_millis(random.random_range(LOAD_MS))).await;
         coordinator.kill()?;
-        blast.stop_now();
-        running.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        load.stop_now().await?;
 
         let mut kills = 1;
         if number.is_multiple_of(RECOVERY_KILLED_EVERY) {
@@ -239,18 +249,16 @@ impl Run<'_> {
         let restarted = Instant::now();
         let coordinator = CoordinatorProcess::start(self.spec(strict)).await?;
         let client = client(self.client_for, coordinator.ready())?;
-        let recovered_in = wait_until_recovered(&client, restarted).await?;
+        let recovered_in = load.wait_until_recovered(&client, restarted).await?;
         let api = status::ask_api(&client.with_fresh_budget()).await?;
         let status = Status::new(client.base().to_string(), &api.task, &api.info, now());
         let counters = status.recovery.since_start;
 
-        let records = Records::open(self.db_url(&coordinator)).await?;
-        let stem = blast.stem();
-        let reconciliation = blast.reconcile(&records.recorded(&stem).await?);
-        let incomplete = records.incomplete(&stem).await?;
+        let records = Records::open(self.database.url(coordinator.ready())).await?;
+        let (reconciliation, incomplete) = load.reconcile(&records).await?;
         let (logs, last) = records.judge_logs(after).await?;
         self.last_saga = Some(last);
-        let totals = blast.progress().totals;
+        let totals = load.totals();
         let LogVerdicts { sagas, unwound, stuck, unfinished, illegal } = logs;
         let mut problems: Vec<String> = illegal.clone();
         problems.extend(reconciliation.lost_names.iter().map(|name| format!("{name} is lost")));
@@ -281,17 +289,6 @@ impl Run<'_> {
             recovery_errors: counters.as_ref().map_or(0, |counters| counters.recovery_errors),
             problems,
         })
-    }
-
-    fn faults(&self) -> FaultRules {
-        let rule = FaultRule {
-            saga: "project-create".to_owned(),
-            node: None,
-            direction: Direction::Forward,
-            fault: Fault::Fail,
-            share: self.options.failing,
-        };
-        FaultRules { rules: vec![rule] }
     }
 }
 
