@@ -74,15 +74,17 @@ impl Context<'_> {
     async fn open_inspector(&self, url: &DbUrl) -> Result<Inspector, InspectError> {
         let left = self.deadline().saturating_duration_since(Instant::now());
         let left = Duration::from_millis(left.as_millis().try_into().unwrap_or(u64::MAX));
-        let options = OpenOptions {
-            connect_timeout: CONNECT_PATIENCE.min(left),
-            // The command's whole time for each answer: a listing of everything consists of many.
-            statement_timeout: self.timeout(),
-        };
-        match url {
-            DbUrl::Sqlite(path) => Inspector::open_file(path, &options).await,
-            DbUrl::Postgresql(url) => Inspector::open_server(url, &options).await,
-        }
+        // The command's whole time for each answer: a listing of everything consists of many.
+        open(url, CONNECT_PATIENCE.min(left), self.timeout()).await
+    }
+
+    /// Opens a database for a command that looks again and again, and whose time therefore never ends.
+    pub(super) async fn open_within(
+        &self,
+        url: &DbUrl,
+        patience: Duration,
+    ) -> Result<Inspector, InspectError> {
+        open(url, patience.min(self.timeout()), self.timeout()).await
     }
 
     /// Which database a command is about that cannot do without one.
@@ -122,6 +124,18 @@ impl Context<'_> {
             Failure::unusable("there is no home directory to keep the coordinator's data in")
                 .hint("give --data-dir DIR or --db-url URL")
         })
+    }
+}
+
+async fn open(
+    url: &DbUrl,
+    connect_timeout: Duration,
+    statement_timeout: Duration,
+) -> Result<Inspector, InspectError> {
+    let options = OpenOptions { connect_timeout, statement_timeout };
+    match url {
+        DbUrl::Sqlite(path) => Inspector::open_file(path, &options).await,
+        DbUrl::Postgresql(url) => Inspector::open_server(url, &options).await,
     }
 }
 

@@ -27,6 +27,7 @@ pub mod task;
 pub mod tasks;
 pub mod text;
 pub mod time;
+pub mod watch;
 pub mod why;
 
 use crate::wire::time::Time;

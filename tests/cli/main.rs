@@ -20,4 +20,5 @@ mod status;
 mod support;
 mod tasks;
 mod usage;
+mod watch;
 mod why;

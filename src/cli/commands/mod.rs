@@ -13,4 +13,5 @@ pub mod sagas;
 pub mod secs;
 pub mod status;
 pub mod tasks;
+pub mod watch;
 pub mod why;
