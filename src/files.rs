@@ -1,8 +1,9 @@
-//! Files that appear whole or not at all.
+//! Files that appear whole or not at all, and files that are touched as a sign of life.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
+use std::time::SystemTime;
 
 /// Writes a file so that it is there whole or not at all, whatever happens meanwhile: to a temporary file beside it, synced,
 /// renamed, and the directory synced.
@@ -17,4 +18,14 @@ pub fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;
     File::open(dir)?.sync_all()
+}
+
+/// Touches a heartbeat file, and makes it if it is not there.
+///
+/// # Errors
+///
+/// Those of the file system.
+pub fn touch(path: &Path) -> std::io::Result<()> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+    file.set_modified(SystemTime::now())
 }

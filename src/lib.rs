@@ -12,6 +12,7 @@ pub mod render;
 pub mod saga_log;
 pub mod store;
 pub mod watch;
+pub mod watchdog;
 pub mod wire;
 
 #[cfg(test)]

@@ -78,15 +78,6 @@ impl Context<'_> {
         open(url, CONNECT_PATIENCE.min(left), self.timeout()).await
     }
 
-    /// Opens a database for a command that looks again and again, and whose time therefore never ends.
-    pub(super) async fn open_within(
-        &self,
-        url: &DbUrl,
-        patience: Duration,
-    ) -> Result<Inspector, InspectError> {
-        open(url, patience.min(self.timeout()), self.timeout()).await
-    }
-
     /// Which database a command is about that cannot do without one.
     pub(super) async fn choose_database(&mut self) -> Result<DbUrl, Failure> {
         if let Some(url) = self.named_database() {
@@ -124,6 +115,30 @@ impl Context<'_> {
             Failure::unusable("there is no home directory to keep the coordinator's data in")
                 .hint("give --data-dir DIR or --db-url URL")
         })
+    }
+}
+
+/// A database for commands that look again and again. It stays open until something goes wrong with it.
+#[derive(Default)]
+pub(super) struct Kept(Option<(DbUrl, Inspector)>);
+
+impl Kept {
+    /// Takes the database out, opened within this time if need be. What is not put back is opened anew at the next look.
+    pub(super) async fn take(
+        &mut self,
+        ctx: &Context<'_>,
+        url: &DbUrl,
+        patience: Duration,
+    ) -> Result<Inspector, InspectError> {
+        match self.0.take() {
+            Some((opened, inspector)) if opened == *url => Ok(inspector),
+            _ => open(url, patience.min(ctx.timeout()), ctx.timeout()).await,
+        }
+    }
+
+    /// Keeps a database that has answered.
+    pub(super) fn put_back(&mut self, url: DbUrl, inspector: Inspector) {
+        self.0 = Some((url, inspector));
     }
 }
 

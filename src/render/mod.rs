@@ -28,6 +28,7 @@ pub mod tasks;
 pub mod text;
 pub mod time;
 pub mod watch;
+pub mod watchdog;
 pub mod why;
 
 use crate::wire::time::Time;

@@ -62,6 +62,9 @@ struct RunArgs {
     /// Write `sec_id`, `internal_url`, `external_url`, `db_url` and `pid` as JSON here once both APIs answer
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    /// Touch this every 5s from the thread that runs sagas, for `sagactl watchdog --coordinator-heartbeat`
+    #[arg(long, value_name = "FILE")]
+    heartbeat_file: Option<PathBuf>,
     /// Take faults and run sagas for drills: whoever reaches the internal API can then kill this process
     #[arg(long)]
     allow_faults: bool,
@@ -133,6 +136,11 @@ fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs, sagas: SagaSet) -> Comm
         json.push(b'\n');
         write_whole(path, &json).map_err(|error| {
             Failure::unusable(format!("cannot write ready file {}", path.display())).caused_by(&error)
+        })?;
+    }
+    if let Some(path) = args.heartbeat_file {
+        coordinator.sagas().keep_touching(path.clone()).map_err(|error| {
+            Failure::unusable(format!("cannot touch heartbeat file {}", path.display())).caused_by(&error)
         })?;
     }
     ctx.note(format_args!(

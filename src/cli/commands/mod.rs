@@ -14,4 +14,5 @@ pub mod secs;
 pub mod status;
 pub mod tasks;
 pub mod watch;
+pub mod watchdog;
 pub mod why;

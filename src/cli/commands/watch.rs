@@ -2,14 +2,14 @@
 
 use crate::cli::config::{DbUrl, OutputMode, Timeout};
 use crate::cli::context::Context;
+use crate::cli::database::Kept;
 use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
 use crate::client::Client;
 use crate::render;
-use crate::store::inspect::Inspector;
-use crate::store::inspect::error::InspectError;
 use crate::watch::event::{Event, Transition};
 use crate::watch::hook::Hook;
 use crate::watch::look::{look_at_api, look_at_database};
+use crate::watch::memory::Memory;
 use crate::watch::sighting::{ApiView, DatabaseView, Looked, Sighting};
 use crate::watch::state_file::{Record, StateFileError};
 use std::path::PathBuf;
@@ -67,7 +67,7 @@ pub async fn run(ctx: &mut Context<'_>, args: WatchArgs) -> CommandResult {
         None => Record::in_memory(),
     };
     let hook = exec.map(|command| Hook { command, limit: exec_timeout.0 });
-    let mut places = Places { client: ctx.client()?, inspector: None };
+    let mut places = Places { client: ctx.client()?, database: Kept::default() };
     let mut is_first = true;
     // A kill may have come between two events of the last look.
     tell_all(ctx, mode, &mut record, hook.as_ref()).await?;
@@ -143,11 +143,11 @@ fn variables(event: &Event) -> Vec<(&'static str, String)> {
 /// Where a watch looks. Whatever fails is opened anew at the next look; nothing else reconnects.
 struct Places {
     client: Client,
-    inspector: Option<(DbUrl, Inspector)>,
+    database: Kept,
 }
 
 impl Places {
-    async fn look(&mut self, ctx: &mut Context<'_>, memory: &mut crate::watch::memory::Memory) -> Sighting {
+    async fn look(&mut self, ctx: &mut Context<'_>, memory: &mut Memory) -> Sighting {
         let client = self.client.with_fresh_budget().with_at_most(LOOK_PATIENCE);
         let remembered = memory.database_url.clone();
         let url = database_url(ctx, remembered.as_deref());
@@ -176,23 +176,19 @@ impl Places {
     async fn look_at_database(
         &mut self,
         url: DbUrl,
-        memory: &crate::watch::memory::Memory,
+        memory: &Memory,
         ctx: &Context<'_>,
     ) -> Looked<DatabaseView> {
         let shown = url.to_string();
-        let inspector = match self.inspector.take() {
-            Some((opened, inspector)) if opened == url => Ok(inspector),
-            _ => ctx.open_within(&url, LOOK_PATIENCE).await,
-        };
-        let seen = match inspector {
+        let seen = match self.database.take(ctx, &url, LOOK_PATIENCE).await {
             Ok(inspector) => {
                 let seen = look_at_database(&inspector, memory, ctx.now()).await;
                 if seen.is_ok() {
-                    self.inspector = Some((url, inspector));
+                    self.database.put_back(url, inspector);
                 }
                 seen.map_err(|error| error.to_string())
             }
-            Err(error) => Err(InspectError::to_string(&error)),
+            Err(error) => Err(error.to_string()),
         };
         Looked { url: shown, seen }
     }
