@@ -1,6 +1,6 @@
 //! Stories of one coordinator each, and a random one for what must hold in all.
 
-use super::files::{load_policy, save_policy};
+use super::files::{load_policy, save_policy, tell_service_manager};
 use super::health::{ApiSigns, Examination, Finding, Heartbeat, Kind, Limits, Suspect, judge};
 use super::policy::{Escalation, Event, Policy, Remedy, Rules, Step};
 use crate::wire::ids::SagaId;
@@ -302,4 +302,17 @@ fn the_state_file_is_kept_whole() {
     assert_eq!(load_policy(&path).expect("readable"), Some(policy));
     std::fs::write(&path, "{").expect("written");
     assert!(load_policy(&path).is_err());
+}
+
+#[test]
+fn the_service_manager_is_told_that_it_lives() {
+    let dir = tempfile::tempdir().expect("a scratch directory");
+    let path = dir.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).expect("a socket");
+    tell_service_manager(path.to_str().expect("text")).expect("somebody listens");
+    let mut said = [0; 64];
+    let length = socket.recv(&mut said).expect("a message");
+    assert_eq!(&said[..length], b"READY=1\nWATCHDOG=1");
+    drop(socket);
+    assert!(tell_service_manager(path.to_str().expect("text")).is_err());
 }

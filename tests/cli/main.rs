@@ -21,4 +21,5 @@ mod support;
 mod tasks;
 mod usage;
 mod watch;
+mod watchdog;
 mod why;

@@ -1,6 +1,7 @@
 //! `watch` beside a real coordinator: what it tells through kills and restarts, its own included.
 
 use crate::support::coordinator::Coordinator;
+use crate::support::databases::Recorded;
 use crate::support::{TestEnv, poll_until};
 use rusqlite::Connection;
 use serde_json::Value;
@@ -208,4 +209,48 @@ fn a_state_file_has_one_watch_at_a_time_and_must_be_one() {
     assert_eq!(foreign.code, 2, "{foreign}");
     assert!(foreign.stderr.contains("is no state file of watch"), "{foreign}");
     assert_eq!(std::fs::read_to_string(&state).expect("a file"), "once upon a time\n", "and left as it is");
+}
+
+#[test]
+fn a_database_that_comes_late_is_told_and_looked_at() {
+    let env = TestEnv::new().with("SAGACTL_URL", &crate::support::server::closed_port());
+    let elsewhere = TestEnv::new();
+    let made = Recorded::Sagactl.in_sqlite(&elsewhere);
+    let (told_path, late) = (env.path().join("told"), env.path().join("late.db"));
+    let exec = format!("cat >> {}", told_path.display());
+    let url = format!("sqlite:{}", late.display());
+    let _watch = Watch::start(&env, &["--exec", &exec, "--db-url", &url]);
+    let find = |kind: &'static str| {
+        let told_path = &told_path;
+        move || {
+            told(told_path).into_iter().find(|event| event["event"] == kind && event["source"] == "database")
+        }
+    };
+    let lost = poll_until("it is not there", find("connection_lost"));
+    assert_eq!(text(&lost, "url"), url);
+    // Copied, for the scratch directories need not share a file system, and then whole at once.
+    let copy = env.path().join("copy.db");
+    std::fs::copy(made.strip_prefix("sqlite:").expect("a file"), &copy).expect("copied");
+    std::fs::rename(&copy, &late).expect("the same directory");
+    let regained = poll_until("it is there", find("connection_regained"));
+    assert_eq!(regained["lost"], lost["time"]);
+    assert!(told(&told_path).iter().all(|event| event["event"] != "saga_started"), "old sagas are no news");
+}
+
+#[test]
+fn every_kind_of_database_can_be_watched() {
+    let env = TestEnv::new().with("SAGACTL_URL", &crate::support::server::closed_port());
+    for recorded in Recorded::ALL {
+        let in_postgres = recorded.in_postgres();
+        let urls = [Some(recorded.in_sqlite(&env)), in_postgres.as_ref().map(|database| database.url())];
+        for url in urls.into_iter().flatten() {
+            let run = env.run(&["watch", "--once", "-o", "jsonl", "--db-url", &url]);
+            assert_eq!(run.code, 0, "{}: {run}", recorded.name());
+            let told: Vec<Value> =
+                run.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON lines")).collect();
+            assert_eq!(told.len(), 1, "{}: {run}", recorded.name());
+            assert_eq!((text(&told[0], "event"), text(&told[0], "source")), ("connection_lost", "api"));
+            assert!(run.stderr.contains("note: watching from now on: "), "{}: {run}", recorded.name());
+        }
+    }
 }

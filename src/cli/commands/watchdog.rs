@@ -350,16 +350,16 @@ impl Watchdog {
     /// Touches the heartbeat file and tells the service manager. From this loop and nowhere else: a side thread would go on
     /// after the loop is stuck.
     fn show_life(&self, ctx: &mut Context<'_>) {
-        if let Some(path) = &self.args.heartbeat_file {
-            if let Err(error) = touch(path) {
-                ctx.note(format_args!("cannot touch {}: {error}", path.display()));
-            }
+        if let Some(path) = &self.args.heartbeat_file
+            && let Err(error) = touch(path)
+        {
+            ctx.note(format_args!("cannot touch {}: {error}", path.display()));
         }
         let socket = ctx.variable("NOTIFY_SOCKET").and_then(|socket| socket.into_string().ok());
-        if let Some(socket) = socket.filter(|socket| !socket.is_empty()) {
-            if let Err(error) = tell_service_manager(&socket) {
-                ctx.note(format_args!("the service manager does not listen: {error}"));
-            }
+        if let Some(socket) = socket.filter(|socket| !socket.is_empty())
+            && let Err(error) = tell_service_manager(&socket)
+        {
+            ctx.note(format_args!("the service manager does not listen: {error}"));
         }
     }
 
