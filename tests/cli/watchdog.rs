@@ -76,8 +76,11 @@ fn a_coordinator_that_hangs_is_flagged_restarted_and_verified() {
         ready = ready.display(),
     );
     let notify = format!("cat >> {}", notified.display());
-    let dog =
-        Dog::start(&env, &told, &["--restart-cmd", &restart, "--notify", &notify, "--verify-within", "20s"]);
+    let state = env.path().join("state");
+    let arguments =
+        ["--restart-cmd", &restart, "--notify", &notify, "--verify-within", "20s", "--state-file"];
+    let dog = Dog::start(&env, &told, &[&arguments[..], &[state.to_str().expect("text")]].concat());
+    poll_until("it has seen the coordinator well", || std::fs::read(&state).ok());
     coordinator.freeze();
     let flagged = wait_for(&told, "flagged");
     assert_eq!(flagged["problem"]["kind"], "api_silent");
@@ -86,9 +89,11 @@ fn a_coordinator_that_hangs_is_flagged_restarted_and_verified() {
     let _stray = Stray(serde_json::from_slice(&std::fs::read(&ready).expect("it was restarted")).ok());
     assert_eq!((&remedied["remedy"], &remedied["error"]), (&Value::from("restart"), &Value::Null));
     assert_eq!(wait_for(&told, "verified")["remedy"], "restart");
+    poll_until("whoever is to be notified is told the same", || {
+        (steps(&notified) == steps(&told)).then_some(())
+    });
     drop(dog);
     assert_eq!(env.run(&["status"]).code, 0);
-    assert_eq!(steps(&notified), steps(&told), "whoever is to be notified is told the same");
 }
 
 #[test]
