@@ -85,3 +85,65 @@ fn in_words(remedy: Remedy) -> &'static str {
         Remedy::Restart => "restarting",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watchdog::health::Kind;
+    use crate::wire::ids::SagaId;
+    use crate::wire::time::Time;
+
+    fn at(secs: i64) -> Time {
+        Time::from_timestamp(1_800_000_000 + secs, 0).expect("a time in range")
+    }
+
+    #[test]
+    fn each_step_is_one_harmless_line_and_blame_has_lines_of_its_own() {
+        let saga = Suspect {
+            saga_id: SagaId::from_uuid(uuid::Uuid::from_u128(1)),
+            name: Some("demo\u{1b}[31m".to_owned()),
+            node: Some("wait".to_owned()),
+            last_event: None,
+        };
+        let idle = Finding {
+            kind: Kind::SagaIdle,
+            detail: "no event for 11m".to_owned(),
+            sagas: vec![saga.clone()],
+        };
+        let silent =
+            Finding { kind: Kind::ApiSilent, detail: "refused\n".to_owned(), sagas: vec![saga.clone()] };
+        let steps = [
+            Step::Flagged { problem: silent.clone() },
+            Step::Remedied { remedy: Remedy::Activate, attempt: 2, error: Some("no".to_owned()) },
+            Step::NotVerified { remedy: Remedy::Restart, progress: true },
+            Step::Cleared { problem: silent.clone(), since: at(-90) },
+            Step::Verified { remedy: Remedy::Restart },
+            Step::Escalated {
+                reason: Escalation::NoProgress,
+                attempts: 3,
+                problems: vec![silent, idle.clone()],
+                poison: vec![saga],
+            },
+        ];
+        let look = Look::plain(at(0));
+        let mut out = Vec::new();
+        for step in steps {
+            render_event(&mut out, &look, &Event { time: at(0), step }).expect("memory");
+        }
+        render_verdict(&mut out, &look, &[Flag { finding: idle, since: at(-5) }]).expect("memory");
+        render_verdict(&mut out, &look, &[]).expect("memory");
+        let text = String::from_utf8(out).expect("text");
+        insta::assert_snapshot!(text, @r"
+        2027-01-15T08:00:00.000Z  flagged       api silent: refused\n
+        2027-01-15T08:00:00.000Z  remedied      activating recovery, attempt 2 failed: no
+        2027-01-15T08:00:00.000Z  not verified  restarting did not work, but something changed
+        2027-01-15T08:00:00.000Z  cleared       api silent: refused\n, after 1m 30s
+        2027-01-15T08:00:00.000Z  verified      restarting worked
+        2027-01-15T08:00:00.000Z  escalated     3 remedies brought no progress; it is a person's turn: api silent: refused\n; saga idle: saga 00000000-0000-0000-0000-000000000001 demo\x1b[31m at node wait: no event for 11m
+          to blame, it seems: saga 00000000-0000-0000-0000-000000000001 demo\x1b[31m at node wait; see `sagactl why 00000000-0000-0000-0000-000000000001`
+        not healthy
+          since 2027-01-15T07:59:55.000Z: saga idle: saga 00000000-0000-0000-0000-000000000001 demo\x1b[31m at node wait: no event for 11m
+        healthy
+        ");
+    }
+}

@@ -10,6 +10,13 @@ use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Longest wait for another watch to let go of the file.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Time between two attempts to lock the file.
+const LOCK_POLL: Duration = Duration::from_millis(10);
 
 /// Format of the file.
 const VERSION: u32 = 1;
@@ -146,11 +153,7 @@ impl Record {
         lock_path.push(".lock");
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(lock_path);
         let lock = lock.map_err(failed("locking", path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StateFileError::InUse(path.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(failed("locking", path)(error)),
-        }
+        lock_soon(&lock, path)?;
         let ledger = match std::fs::read(path) {
             Ok(content) => Ledger::read(&content)
                 .map_err(|reason| StateFileError::Foreign { path: path.to_owned(), reason })?,
@@ -199,6 +202,22 @@ impl Record {
             marks.write_all(&line).and_then(|()| marks.sync_data()).map_err(failed("writing", path))?;
         }
         Ok(())
+    }
+}
+
+/// Takes the lock, if need be after a moment: a watch that was killed while it started a hook left a process that holds all its
+/// files until it has become the hook.
+fn lock_soon(lock: &File, path: &Path) -> Result<(), StateFileError> {
+    let began = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(LOCK_POLL);
+            }
+            Err(TryLockError::WouldBlock) => return Err(StateFileError::InUse(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(failed("locking", path)(error)),
+        }
     }
 }
 
