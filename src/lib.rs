@@ -7,11 +7,14 @@ pub mod cli;
 pub mod client;
 pub mod coordinator;
 pub mod drill;
+pub mod files;
 pub mod observe;
 pub mod reconcile;
 pub mod render;
 pub mod saga_log;
 pub mod store;
+pub mod watch;
+pub mod watchdog;
 pub mod wire;
 
 #[cfg(test)]

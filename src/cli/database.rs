@@ -74,15 +74,8 @@ impl Context<'_> {
     async fn open_inspector(&self, url: &DbUrl) -> Result<Inspector, InspectError> {
         let left = self.deadline().saturating_duration_since(Instant::now());
         let left = Duration::from_millis(left.as_millis().try_into().unwrap_or(u64::MAX));
-        let options = OpenOptions {
-            connect_timeout: CONNECT_PATIENCE.min(left),
-            // The command's whole time for each answer: a listing of everything consists of many.
-            statement_timeout: self.timeout(),
-        };
-        match url {
-            DbUrl::Sqlite(path) => Inspector::open_file(path, &options).await,
-            DbUrl::Postgresql(url) => Inspector::open_server(url, &options).await,
-        }
+        // The command's whole time for each answer: a listing of everything consists of many.
+        open(url, CONNECT_PATIENCE.min(left), self.timeout()).await
     }
 
     /// Which database a command is about that cannot do without one.
@@ -122,6 +115,42 @@ impl Context<'_> {
             Failure::unusable("there is no home directory to keep the coordinator's data in")
                 .hint("give --data-dir DIR or --db-url URL")
         })
+    }
+}
+
+/// A database for commands that look again and again. It stays open until something goes wrong with it.
+#[derive(Default)]
+pub(super) struct Kept(Option<(DbUrl, Inspector)>);
+
+impl Kept {
+    /// Takes the database out, opened within this time if need be. What is not put back is opened anew at the next look.
+    pub(super) async fn take(
+        &mut self,
+        ctx: &Context<'_>,
+        url: &DbUrl,
+        patience: Duration,
+    ) -> Result<Inspector, InspectError> {
+        match self.0.take() {
+            Some((opened, inspector)) if opened == *url => Ok(inspector),
+            _ => open(url, patience.min(ctx.timeout()), ctx.timeout()).await,
+        }
+    }
+
+    /// Keeps a database that has answered.
+    pub(super) fn put_back(&mut self, url: DbUrl, inspector: Inspector) {
+        self.0 = Some((url, inspector));
+    }
+}
+
+async fn open(
+    url: &DbUrl,
+    connect_timeout: Duration,
+    statement_timeout: Duration,
+) -> Result<Inspector, InspectError> {
+    let options = OpenOptions { connect_timeout, statement_timeout };
+    match url {
+        DbUrl::Sqlite(path) => Inspector::open_file(path, &options).await,
+        DbUrl::Postgresql(url) => Inspector::open_server(url, &options).await,
     }
 }
 

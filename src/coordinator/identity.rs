@@ -1,8 +1,9 @@
 //! The data directory: who this SEC is, kept across restarts, and the lock that keeps two coordinators apart.
 
+use crate::files::write_whole;
 use crate::wire::ids::SecId;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 const LOCK_FILE: &str = "lock";
@@ -108,20 +109,6 @@ pub fn load_or_create_key(dir: &Path) -> Result<[u8; 32], IdentityError> {
         }
         Err(error) => Err(io("reading", &path)(error)),
     }
-}
-
-/// Writes a file so that it is there whole or not at all, whatever happens meanwhile.
-///
-/// # Errors
-///
-/// Those of the file system; then the old file, if there was one, is still there.
-pub fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(content)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]

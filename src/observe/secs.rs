@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A heartbeat of this age or less is one of a SEC that is alive: it has missed two at most.
-pub(super) const FRESH: Duration = Duration::from_secs(15);
+pub const FRESH: Duration = Duration::from_secs(15);
 
 /// Longest wait for a SEC to answer.
 const PING_PATIENCE: Duration = Duration::from_secs(2);

@@ -30,6 +30,8 @@ pub mod task;
 pub mod tasks;
 pub mod text;
 pub mod time;
+pub mod watch;
+pub mod watchdog;
 pub mod why;
 
 use crate::wire::time::Time;

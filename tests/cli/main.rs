@@ -27,4 +27,6 @@ mod status;
 mod support;
 mod tasks;
 mod usage;
+mod watch;
+mod watchdog;
 mod why;

@@ -7,8 +7,9 @@ use crate::cli::fatal::end_process;
 use crate::client::token::{Password, Token};
 use crate::coordinator::access::users::{self, Users};
 use crate::coordinator::access::{Access, BearerToken};
-use crate::coordinator::identity::{IdentityError, write_whole};
+use crate::coordinator::identity::IdentityError;
 use crate::coordinator::server::{Config, Coordinator, DATABASE_FILE, Database, SagaSet, StartError};
+use crate::files::write_whole;
 use crate::store::error::StoreError;
 use crate::store::postgres::{self, OnSessionLoss};
 use crate::wire::ids::SecId;
@@ -87,6 +88,9 @@ struct RunArgs {
     /// Write `sec_id`, `internal_url`, `external_url`, `db_url` and `pid` as JSON here once both APIs answer
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    /// Touch this every 5s from the thread that runs sagas, for `sagactl watchdog --coordinator-heartbeat`
+    #[arg(long, value_name = "FILE")]
+    heartbeat_file: Option<PathBuf>,
     /// Take faults and run sagas for drills: whoever reaches the internal API can then kill this process
     #[arg(long)]
     allow_faults: bool,
@@ -154,6 +158,11 @@ fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs, sagas: SagaSet) -> Comm
         json.push(b'\n');
         write_whole(path, &json).map_err(|error| {
             Failure::unusable(format!("cannot write ready file {}", path.display())).caused_by(&error)
+        })?;
+    }
+    if let Some(path) = args.heartbeat_file {
+        coordinator.sagas().keep_touching(path.clone()).map_err(|error| {
+            Failure::unusable(format!("cannot touch heartbeat file {}", path.display())).caused_by(&error)
         })?;
     }
     ctx.note(format_args!(

@@ -15,4 +15,6 @@ pub mod sagas;
 pub mod secs;
 pub mod status;
 pub mod tasks;
+pub mod watch;
+pub mod watchdog;
 pub mod why;

@@ -46,6 +46,7 @@ use super::fault::{Faults, FaultyAction};
 use super::recovery::{Announcer, CreationInFlight, FailureCause};
 use super::sagas::demo::DemoWaits;
 use super::sagas::{Durability, Engine, SagaContext, SagaKind, SagaRegistry};
+use crate::files::touch;
 use crate::store::error::{Refusal, Rule, StoreError};
 use crate::store::sagas::{IdempotencyKey, LoadedSaga, Ownership};
 use crate::store::{FatalHandler, Hold, SharedStore};
@@ -59,10 +60,15 @@ use futures::future::BoxFuture;
 use roster::{Finished, Roster};
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use steno::SagaResult;
 use tokio::sync::watch;
+
+/// Time between two touches of the heartbeat file.
+const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// What a SEC is made from.
 pub struct SecConfig {
@@ -192,6 +198,28 @@ impl Sagas {
                 log: config.log,
             }),
         })
+    }
+
+    /// Touches a file now and then every [`HEARTBEAT`], for a watchdog to look at. On the thread that runs sagas, so that the
+    /// file grows old when nothing runs them any more, whatever else in the process still answers.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be touched now. Later on that is only logged.
+    pub fn keep_touching(&self, path: PathBuf) -> std::io::Result<()> {
+        touch(&path)?;
+        let log = self.inner.log.clone();
+        self.inner.engine.runtime().spawn(async move {
+            let mut beat = tokio::time::interval(HEARTBEAT);
+            beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                beat.tick().await;
+                if let Err(error) = touch(&path) {
+                    slog::warn!(log, "heartbeat file"; "path" => %path.display(), "error" => %error);
+                }
+            }
+        });
+        Ok(())
     }
 
     /// Who this SEC is.

@@ -28,7 +28,7 @@ pub(super) const ROW_COLUMNS: [&str; 10] = [
     "abandon_comment",
 ];
 
-/// Columns of a SEC's row, in the order of [`sec_record`]; a Nexus's table lacks some.
+/// Columns of a SEC's row beside its id, in the order of [`Registry::record`].
 const SEC_COLUMNS: [&str; 4] = ["state", "internal_address", "time_started", "time_heartbeat"];
 
 /// What a database says of a SEC.
@@ -198,66 +198,77 @@ impl Inspector {
         Ok(logs)
     }
 
-    /// Every SEC that the database knows; `None` if it has no table of them.
-    ///
-    /// # Errors
-    ///
-    /// Only if the database cannot be read.
-    pub async fn list_secs(&self) -> Result<Option<Vec<SecRecord>>, InspectError> {
-        let source = self.describe();
-        let (table, which, name, key) = match (&source.sec, &source.nexus) {
-            (Some(table), _) => (table, SecTable::Sec, "sec", "id"),
-            (None, Some(table)) => (table, SecTable::Nexus, "db_metadata_nexus", "nexus_id"),
-            (None, None) => return Ok(None),
-        };
-        let query = self
-            .query("SELECT ")
-            .columns(table, "", &[key])
-            .sql(", ")
-            .columns(table, "", &SEC_COLUMNS)
-            .sql(&format!(" FROM {name}"));
-        let mut secs = Vec::new();
-        for mut row in self.ask(query).await? {
-            if let Field::Value(id) = row.next().parsed::<SecId>("a uuid") {
-                secs.push(sec_record(id, which, table, &mut row));
-            }
-        }
-        Ok(Some(secs))
-    }
-
     /// What the database says of a SEC: its own table of SECs where there is one, else a Nexus's.
     ///
     /// # Errors
     ///
     /// Only if the database cannot be read.
     pub async fn load_sec(&self, id: SecId) -> Result<SecLookup, InspectError> {
-        let source = self.describe();
-        let (table, which, name, key) = match (&source.sec, &source.nexus) {
-            (Some(table), _) => (table, SecTable::Sec, "sec", "id"),
-            (None, Some(table)) => (table, SecTable::Nexus, "db_metadata_nexus", "nexus_id"),
-            (None, None) => return Ok(SecLookup::NoTable),
-        };
+        let Some(registry) = self.registry() else { return Ok(SecLookup::NoTable) };
         let query = self
             .query("SELECT ")
-            .columns(table, "", &SEC_COLUMNS)
-            .sql(&format!(" FROM {name} WHERE {key} = "))
+            .columns(registry.table, "", &SEC_COLUMNS)
+            .sql(&format!(" FROM {} WHERE {} = ", registry.name, registry.key))
             .uuid(id.as_uuid());
-        let Some(mut row) = self.ask(query).await?.into_iter().next() else {
-            return Ok(SecLookup::NoRow(which));
+        Ok(match self.ask(query).await?.into_iter().next() {
+            None => SecLookup::NoRow(registry.which),
+            Some(mut row) => SecLookup::Row(registry.record(id, &mut row)),
+        })
+    }
+
+    /// Every SEC whose id can be read; `None` without a table of SECs.
+    ///
+    /// # Errors
+    ///
+    /// Only if the database cannot be read.
+    pub async fn list_secs(&self) -> Result<Option<Vec<SecRecord>>, InspectError> {
+        let Some(registry) = self.registry() else { return Ok(None) };
+        let query = self
+            .query("SELECT ")
+            .columns(registry.table, "", &[registry.key])
+            .sql(", ")
+            .columns(registry.table, "", &SEC_COLUMNS)
+            .sql(&format!(" FROM {}", registry.name));
+        let rows = self.ask(query).await?;
+        let read = |mut row: RawRow| {
+            let id = row.next().parsed("a uuid").value().copied()?;
+            Some(registry.record(id, &mut row))
         };
-        Ok(SecLookup::Row(sec_record(id, which, table, &mut row)))
+        Ok(Some(rows.into_iter().filter_map(read).collect()))
+    }
+
+    fn registry(&self) -> Option<Registry<'_>> {
+        let source = self.describe();
+        match (&source.sec, &source.nexus) {
+            (Some(table), _) => Some(Registry { table, which: SecTable::Sec, name: "sec", key: "id" }),
+            (None, Some(table)) => {
+                Some(Registry { table, which: SecTable::Nexus, name: "db_metadata_nexus", key: "nexus_id" })
+            }
+            (None, None) => None,
+        }
     }
 }
 
-/// A SEC's row from the columns [`SEC_COLUMNS`].
-fn sec_record(id: SecId, which: SecTable, table: &Table, row: &mut RawRow) -> SecRecord {
-    SecRecord {
-        id,
-        table: which,
-        state: row.of(table, "state", Cell::text),
-        internal_address: row.of(table, "internal_address", Cell::text),
-        time_started: row.of(table, "time_started", Cell::time),
-        time_heartbeat: row.of(table, "time_heartbeat", Cell::time),
+/// The table of SECs that a database has.
+struct Registry<'s> {
+    table: &'s Table,
+    which: SecTable,
+    name: &'static str,
+    key: &'static str,
+}
+
+impl Registry<'_> {
+    /// A row from the columns [`SEC_COLUMNS`].
+    fn record(&self, id: SecId, row: &mut RawRow) -> SecRecord {
+        let table = self.table;
+        SecRecord {
+            id,
+            table: self.which,
+            state: row.of(table, "state", Cell::text),
+            internal_address: row.of(table, "internal_address", Cell::text),
+            time_started: row.of(table, "time_started", Cell::time),
+            time_heartbeat: row.of(table, "time_heartbeat", Cell::time),
+        }
     }
 }
 

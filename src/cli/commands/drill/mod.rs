@@ -91,7 +91,7 @@ fn client_maker(ctx: &Context<'_>) -> impl Fn(BaseUrl) -> Result<Client, ClientE
 fn write_json_report<T: Serialize>(path: &Path, report: &T) -> Result<(), Failure> {
     let mut json = Vec::new();
     render::json::write_pretty(&mut json, report)?;
-    crate::coordinator::identity::write_whole(path, &json).map_err(|error| {
+    crate::files::write_whole(path, &json).map_err(|error| {
         Failure::unusable(format!("cannot write the report to {}", path.display())).caused_by(&error)
     })
 }
