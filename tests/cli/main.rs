@@ -25,6 +25,7 @@ mod sagas;
 mod sagas_postgres;
 mod scratch_postgres;
 mod secs;
+mod security;
 mod show;
 mod status;
 mod support;
