@@ -108,7 +108,7 @@ impl Client {
                 Some(next) if seen.insert(next.clone()) => token = Some(next),
                 Some(next) => {
                     let problem = Problem::EndlessPages { token: Excerpt::of(next.as_bytes()) };
-                    return Err(CallError { call, base: self.base().clone(), problem });
+                    return Err(CallError { call, base: self.base().clone(), problem, is_in_doubt: false });
                 }
             }
         }
@@ -123,9 +123,10 @@ impl Client {
         }
     }
 
-    /// Starts a saga that waits until it is completed.
-    pub async fn create_demo_saga(&self) -> Result<DemoSaga, CallError> {
-        let call = Call::new(Operation::CreateDemoSaga);
+    /// Starts a saga that waits until it is completed. A coordinator of ours gives it the ids that [`DemoSaga::of`] makes of
+    /// `wish`; a Nexus chooses its own.
+    pub async fn create_demo_saga(&self, wish: DemoSagaId) -> Result<DemoSaga, CallError> {
+        let call = Call::new(Operation::CreateDemoSaga).with_key(wish);
         let answer = self.succeed(&call, &[], None).await?;
         self.read(call, &answer)
     }
@@ -183,7 +184,7 @@ impl Client {
     }
 
     fn unreadable(&self, call: Call, error: Unreadable) -> CallError {
-        CallError { call, base: self.base().clone(), problem: error.into() }
+        CallError { call, base: self.base().clone(), problem: error.into(), is_in_doubt: false }
     }
 
     /// Makes a call whose status must be one of success.
@@ -197,7 +198,12 @@ impl Client {
         if answer.status.is_success() {
             return Ok(answer);
         }
-        Err(CallError { call: call.clone(), base: self.base().clone(), problem: answer.problem() })
+        Err(CallError {
+            call: call.clone(),
+            base: self.base().clone(),
+            problem: answer.problem(),
+            is_in_doubt: false,
+        })
     }
 }
 
