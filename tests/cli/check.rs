@@ -88,10 +88,19 @@ impl Lab {
         self.coordinator.database().query_row(oldest, [], |row| row.get(0)).expect("a saga")
     }
 
+    /// Makes a saga that waits, and sees to it that it does: one that has still something to write would end the coordinator
+    /// once somebody has meddled with its owner.
     fn demo_saga(&self) -> String {
         let created = self.client().run(&["demo-saga", "create", "-o", "json"]).stdout;
         let created: Value = serde_json::from_str(&created).expect("JSON");
-        created["saga_id"].as_str().expect("an id").to_owned()
+        let id = created["saga_id"].as_str().expect("an id").to_owned();
+        let waits = "SELECT count(*) FROM saga_node_event WHERE saga_id = ?1 AND node_id = 0 AND event_type = 'started'";
+        poll_until("the saga waits", || {
+            let started: i64 =
+                self.coordinator.database().query_row(waits, [&id], |row| row.get(0)).expect("a count");
+            (started == 1).then_some(())
+        });
+        id
     }
 
     fn meddle(&self, sql: &str, saga: &str) {
