@@ -10,6 +10,8 @@ mod coordinator;
 mod demo_saga;
 mod drill;
 mod failover;
+#[path = "../support/fault_proxy.rs"]
+mod fault_proxy;
 mod faults;
 #[path = "../support/postgres.rs"]
 mod postgres;
@@ -18,10 +20,12 @@ mod postgres_proxy;
 mod quiesce;
 mod readme;
 mod recovery;
+mod retries;
 mod sagas;
 mod sagas_postgres;
 mod scratch_postgres;
 mod secs;
+mod security;
 mod show;
 mod status;
 mod support;
