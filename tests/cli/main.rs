@@ -10,9 +10,9 @@ mod coordinator;
 mod demo_saga;
 mod drill;
 mod failover;
-#[path = "../support/fault_proxy.rs"]
-mod fault_proxy;
 mod faults;
+mod hostile_clients;
+mod hostile_servers;
 #[path = "../support/postgres.rs"]
 mod postgres;
 #[path = "../support/postgres_proxy.rs"]
@@ -20,12 +20,11 @@ mod postgres_proxy;
 mod quiesce;
 mod readme;
 mod recovery;
-mod retries;
 mod sagas;
 mod sagas_postgres;
 mod scratch_postgres;
+mod secrets;
 mod secs;
-mod security;
 mod show;
 mod status;
 mod support;
