@@ -23,6 +23,7 @@ use super::random::Random;
 use super::schedule::backoff;
 use super::target::Target;
 use super::workload::DESCRIPTION;
+use crate::client::operations::{Call, Operation};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -304,11 +305,12 @@ struct Deleter<'s> {
 impl Deleter<'_> {
     async fn delete_project(&mut self, name: &str) -> Result<End, Trouble> {
         let target = &self.shared.target;
-        match self.delete(|| target.delete_project(name)).await {
+        let delete = Operation::DeleteProject;
+        match self.delete(delete, || target.delete_project(name)).await {
             Err(trouble) if may_hold_something(trouble.class) => {
                 // Why it could not be emptied says more than that it is not empty.
                 self.delete_contents(name).await?;
-                self.delete(|| target.delete_project(name)).await
+                self.delete(delete, || target.delete_project(name)).await
             }
             result => result,
         }
@@ -319,18 +321,21 @@ impl Deleter<'_> {
         let target = &self.shared.target;
         let listing = |reason| Trouble::new(Class::Body, reason);
         let in_project = [("project", project)];
-        for vpc in list_names(target, &["v1", "vpcs"], &in_project).await.map_err(listing)? {
+        for vpc in list_names(target, Operation::ListVpcs, &in_project).await.map_err(listing)? {
             let in_vpc = [("project", project), ("vpc", vpc.as_str())];
-            for subnet in list_names(target, &["v1", "vpc-subnets"], &in_vpc).await.map_err(listing)? {
-                self.delete(|| target.delete(&["v1", "vpc-subnets", &subnet], &in_vpc)).await?;
+            for subnet in list_names(target, Operation::ListSubnets, &in_vpc).await.map_err(listing)? {
+                let call = Call::on(Operation::DeleteSubnet, subnet);
+                self.delete(call.operation, || target.on_object(&call, &in_vpc)).await?;
             }
-            self.delete(|| target.delete(&["v1", "vpcs", &vpc], &in_project)).await?;
+            let call = Call::on(Operation::DeleteVpc, &vpc);
+            self.delete(call.operation, || target.on_object(&call, &in_project)).await?;
         }
         Ok(())
     }
 
     /// Deletes something, trying again as long as nobody gives an answer that settles it.
-    async fn delete(&mut self, request: impl Fn() -> Outgoing) -> Result<End, Trouble> {
+    async fn delete(&mut self, operation: Operation, request: impl Fn() -> Outgoing) -> Result<End, Trouble> {
+        let may_repeat = self.shared.target.may_repeat(operation);
         let patient_until = after(Instant::now(), PATIENCE);
         let mut tried = 0;
         loop {
@@ -342,6 +347,7 @@ impl Deleter<'_> {
                 // The first attempt may have deleted it, and its answer was lost.
                 Class::Status(404) => return Ok(if tried == 0 { End::Gone } else { End::Deleted }),
                 Class::Status(status) if status < 500 && status != 429 => return Err(trouble),
+                _ if !may_repeat => return Err(trouble),
                 _ if Instant::now() >= patient_until || *self.shared.stopped.borrow() => return Err(trouble),
                 _ => {}
             }

@@ -5,6 +5,7 @@ use super::clean::Listed;
 use super::connection::{Alarm, Connection, Exchanged, Outgoing};
 use super::target::Target;
 use crate::client::excerpt::Excerpt;
+use crate::client::operations::Operation;
 use http::StatusCode;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -60,7 +61,7 @@ pub(super) async fn list_projects(
 ) -> Result<Vec<Listed>, String> {
     let mut listed = Vec::new();
     let mut list = List::new(target, patience);
-    list.each(&["v1", "projects"], &[], |item| {
+    list.each(Operation::ListProjects, &[], |item| {
         if item.name.starts_with(prefix) {
             listed.push(Listed { name: item.name.into_owned(), description: item.description.into_owned() });
         }
@@ -76,12 +77,12 @@ pub(super) async fn list_projects(
 /// Why the list could not be had to its end.
 pub(super) async fn list_names(
     target: &Target,
-    path: &[&str],
+    operation: Operation,
     query: &[(&str, &str)],
 ) -> Result<Vec<String>, String> {
     let mut names = Vec::new();
-    let mut list = List::new(target, Duration::ZERO);
-    list.each(path, query, |item| names.push(item.name.into_owned())).await?;
+    let mut list = List::new(target, DEFAULT_PATIENCE);
+    list.each(operation, query, |item| names.push(item.name.into_owned())).await?;
     Ok(names)
 }
 
@@ -108,7 +109,7 @@ impl<'t> List<'t> {
     /// Reads a list to its end.
     pub(super) async fn each(
         &mut self,
-        path: &[&str],
+        operation: Operation,
         query: &[(&str, &str)],
         mut take: impl FnMut(Item<'_>),
     ) -> Result<(), String> {
@@ -116,7 +117,7 @@ impl<'t> List<'t> {
         let mut seen_tokens = HashSet::new();
         let mut token: Option<String> = None;
         for _ in 0..MOST_PAGES {
-            let body = self.page(|| target.list(path, query, token.as_deref())).await?;
+            let body = self.page(operation, || target.list(operation, query, token.as_deref())).await?;
             let page: Page<'_> = serde_json::from_slice(&body)
                 .map_err(|_| format!("the list of projects is no list: {}", Excerpt::of(&body)))?;
             let is_empty = page.items.is_empty();
@@ -135,13 +136,21 @@ impl<'t> List<'t> {
     }
 
     /// One page, if need be at the second attempt or the third.
-    async fn page(&mut self, request: impl Fn() -> Outgoing) -> Result<Vec<u8>, String> {
+    async fn page(
+        &mut self,
+        operation: Operation,
+        request: impl Fn() -> Outgoing,
+    ) -> Result<Vec<u8>, String> {
         let patient_until = after(Instant::now(), self.patience);
         loop {
             match self.attempt(request()).await {
                 Ok(body) => return Ok(body),
                 Err(Setback::Lasting(reason)) => return Err(reason),
-                Err(Setback::Passing(reason)) if Instant::now() >= patient_until => return Err(reason),
+                Err(Setback::Passing(reason))
+                    if Instant::now() >= patient_until || !self.target.may_repeat(operation) =>
+                {
+                    return Err(reason);
+                }
                 Err(Setback::Passing(_)) => tokio::time::sleep(RETRY_PERIOD).await,
             }
         }

@@ -3,6 +3,7 @@
 use super::list::{DEFAULT_PATIENCE, List};
 use super::names::{Names, RequestId, request_after};
 use super::target::Target;
+use crate::client::operations::Operation;
 use crate::reconcile::{self, Reconciliation, Seen};
 use crate::store::Store;
 use crate::store::error::StoreError;
@@ -163,7 +164,7 @@ pub async fn saga_outcomes(store: &dyn Store, stem: &str) -> Result<SagaOutcomes
 pub async fn from_api(target: &Target, stem: &str) -> Result<Recorded, String> {
     let mut recorded = Vec::new();
     let mut list = List::new(target, DEFAULT_PATIENCE);
-    list.each(&["v1", "projects"], &[], |item| recorded.extend(request_after(stem, &item.name))).await?;
+    list.each(Operation::ListProjects, &[], |item| recorded.extend(request_after(stem, &item.name))).await?;
     Ok(Recorded::Projects(recorded))
 }
 

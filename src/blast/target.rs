@@ -3,6 +3,8 @@
 use super::connection::Outgoing;
 use super::workload::project_body;
 use crate::client::base_url::BaseUrl;
+use crate::client::operations::{Call, Operation};
+use crate::client::retry::RetryScope;
 use crate::wire::external::IDEMPOTENCY_KEY_HEADER;
 use crate::wire::ids::DemoSagaId;
 use bytes::Bytes;
@@ -61,7 +63,15 @@ pub struct Target {
     base: BaseUrl,
     /// Headers that every request has, as they go out. Some may be secret.
     headers: Vec<u8>,
-    projects: String,
+    create_project: Prepared,
+    retry: RetryScope,
+}
+
+/// Method and path of an operation, as they stand in a request.
+#[derive(Clone)]
+struct Prepared {
+    method: http::Method,
+    path: String,
 }
 
 impl fmt::Debug for Target {
@@ -102,8 +112,18 @@ impl Target {
         if let Some((name, value)) = credential {
             headers.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
         }
-        let projects = path_of(&base.join(["v1", "projects"]));
-        Ok(Self { addresses, base: base.clone(), headers, projects })
+        let create_project = prepare(base, &Call::new(Operation::CreateProject));
+        Ok(Self { addresses, base: base.clone(), headers, create_project, retry: RetryScope::default() })
+    }
+
+    /// The same with another rule of what may be tried again. What makes load goes by its own: it tries nothing again.
+    pub fn with_retry(self, retry: RetryScope) -> Self {
+        Self { retry, ..self }
+    }
+
+    /// Whether an operation may be sent again whose answer was lost, or that was told to come later.
+    pub(super) fn may_repeat(&self, operation: Operation) -> bool {
+        self.retry.allows_class(operation.is_read(), operation.retry_class(), false)
     }
 
     /// The server as it was given.
@@ -111,19 +131,20 @@ impl Target {
         &self.base
     }
 
-    fn request(&self, method: &str, path: &str) -> Outgoing {
+    /// A request without a body.
+    fn request(&self, Prepared { method, path }: &Prepared) -> Outgoing {
         let mut bytes = Vec::with_capacity(self.headers.len() + path.len() + 32);
         self.begin(&mut bytes, method, path);
-        // Without a body; some servers insist on being told so.
-        if method != "GET" {
+        // Some servers insist on being told so.
+        if method != http::Method::GET {
             bytes.extend_from_slice(b"content-length: 0\r\n");
         }
         bytes.extend_from_slice(b"\r\n");
         Bytes::from(bytes)
     }
 
-    fn begin(&self, bytes: &mut Vec<u8>, method: &str, path: &str) {
-        bytes.extend_from_slice(method.as_bytes());
+    fn begin(&self, bytes: &mut Vec<u8>, method: &http::Method, path: &str) {
+        bytes.extend_from_slice(method.as_str().as_bytes());
         bytes.push(b' ');
         bytes.extend_from_slice(path.as_bytes());
         bytes.extend_from_slice(b" HTTP/1.1\r\n");
@@ -131,9 +152,9 @@ impl Target {
     }
 
     /// A request with a JSON body, and perhaps an idempotency key.
-    fn post(&self, path: &str, key: Option<&str>, body: &str) -> Outgoing {
+    fn post(&self, Prepared { method, path }: &Prepared, key: Option<&str>, body: &str) -> Outgoing {
         let mut bytes = Vec::with_capacity(self.headers.len() + path.len() + body.len() + 160);
-        self.begin(&mut bytes, "POST", path);
+        self.begin(&mut bytes, method, path);
         if let Some(key) = key {
             for part in [IDEMPOTENCY_KEY_HEADER, ": ", key, "\r\n"] {
                 bytes.extend_from_slice(part.as_bytes());
@@ -148,17 +169,22 @@ impl Target {
 
     /// Creates a project. A name is used once, so it serves as the key as well.
     pub(super) fn create_project(&self, name: &str) -> Outgoing {
-        self.post(&self.projects, Some(name), &project_body(name))
+        self.post(&self.create_project, Some(name), &project_body(name))
     }
 
     /// Deletes a project.
     pub(super) fn delete_project(&self, name: &str) -> Outgoing {
-        self.request("DELETE", &path_of(&self.base.join(["v1", "projects", name])))
+        self.request(&prepare(&self.base, &Call::on(Operation::DeleteProject, name)))
     }
 
     /// Asks for a page of a list.
-    pub(super) fn list(&self, path: &[&str], query: &[(&str, &str)], page_token: Option<&str>) -> Outgoing {
-        let mut url = self.base.join(path.iter().copied());
+    pub(super) fn list(
+        &self,
+        operation: Operation,
+        query: &[(&str, &str)],
+        page_token: Option<&str>,
+    ) -> Outgoing {
+        let mut url = self.base.join(Call::new(operation).path_segments());
         {
             let mut pairs = url.query_pairs_mut();
             pairs.append_pair("limit", PAGE_ITEMS);
@@ -172,30 +198,31 @@ impl Target {
                 }
             }
         }
-        self.request("GET", &path_of(&url))
+        self.request(&Prepared { method: operation.method(), path: path_of(&url) })
     }
 
-    /// Deletes whatever is at a path.
-    pub(super) fn delete(&self, path: &[&str], query: &[(&str, &str)]) -> Outgoing {
-        let mut url = self.base.join(path.iter().copied());
-        url.query_pairs_mut().extend_pairs(query);
-        self.request("DELETE", &path_of(&url))
+    /// Something done to an object that is named by its path and a query.
+    pub(super) fn on_object(&self, call: &Call, query: &[(&str, &str)]) -> Outgoing {
+        let mut url = self.base.join(call.path_segments());
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.request(&Prepared { method: call.operation.method(), path: path_of(&url) })
     }
 
     /// Starts a demo saga.
     pub(super) fn create_demo_saga(&self) -> Outgoing {
-        self.request("POST", &path_of(&self.base.join(["demo-saga"])))
+        self.request(&prepare(&self.base, &Call::new(Operation::CreateDemoSaga)))
     }
 
     /// Lets a demo saga go on.
     pub(super) fn complete_demo_saga(&self, id: DemoSagaId) -> Outgoing {
-        let url = self.base.join(["demo-saga", &id.to_string(), "complete"]);
-        self.request("POST", &path_of(&url))
+        self.request(&prepare(&self.base, &Call::on(Operation::CompleteDemoSaga, id)))
     }
 
     /// Logs a user in, which is answered with a session.
     pub(super) fn log_in(&self, silo: &str, body: &str) -> Outgoing {
-        self.post(&path_of(&self.base.join(["v1", "login", silo, "local"])), None, body)
+        self.post(&prepare(&self.base, &Call::on(Operation::LogIn, silo)), None, body)
     }
 
     /// A read of what is at a path below the base; `None` if it is no path.
@@ -204,8 +231,13 @@ impl Target {
             return None;
         }
         let uri: Uri = format!("{}{path}", self.base.path_prefix()).parse().ok()?;
-        Some(self.request("GET", uri.path_and_query()?.as_str()))
+        let path = uri.path_and_query()?.as_str().to_owned();
+        Some(self.request(&Prepared { method: Operation::ReadForLoad.method(), path }))
     }
+}
+
+fn prepare(base: &BaseUrl, call: &Call) -> Prepared {
+    Prepared { method: call.operation.method(), path: path_of(&base.join(call.path_segments())) }
 }
 
 /// What stands in the first line of a request to the server itself: path and query.
@@ -243,10 +275,10 @@ mod tests {
         };
         assert_eq!(first_line(target.create_project("n")), "POST /api/v1/projects HTTP/1.1");
         assert_eq!(first_line(target.delete_project("n")), "DELETE /api/v1/projects/n HTTP/1.1");
-        let list = |token| first_line(target.list(&["v1", "vpcs"], &[("project", "p")], token));
+        let list = |token| first_line(target.list(Operation::ListVpcs, &[("project", "p")], token));
         assert_eq!(list(None), "GET /api/v1/vpcs?limit=1000&project=p HTTP/1.1");
         assert_eq!(list(Some("a/b")), "GET /api/v1/vpcs?limit=1000&page_token=a%2Fb HTTP/1.1");
-        let delete = target.delete(&["v1", "vpcs", "v"], &[("project", "p")]);
+        let delete = target.on_object(&Call::on(Operation::DeleteVpc, "v"), &[("project", "p")]);
         assert_eq!(first_line(delete), "DELETE /api/v1/vpcs/v?project=p HTTP/1.1");
         let read = |path| target.read(path).map(first_line);
         assert_eq!(read("/v1/ping?x=1").as_deref(), Some("GET /api/v1/ping?x=1 HTTP/1.1"));

@@ -8,6 +8,7 @@ mod file;
 use super::consent::ConsentArgs;
 use super::failure::Failure;
 use crate::client::base_url::BaseUrl;
+use crate::client::retry::RetryScope;
 use clap::ValueEnum;
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -59,8 +60,12 @@ pub struct GlobalArgs {
     pub(super) timeout: Option<Timeout>,
 
     /// Try nothing twice [env: SAGACTL_NO_RETRY]
-    #[arg(long, global = true)]
+    #[arg(long, global = true, conflicts_with = "retry")]
     pub(super) no_retry: bool,
+
+    /// What is tried again when a connection fails [env: SAGACTL_RETRY] [default: idempotent]
+    #[arg(long, global = true, value_name = "WHAT", value_enum)]
+    pub(super) retry: Option<RetryChoice>,
 
     /// File with a bearer token, readable by you alone [env: SAGACTL_TOKEN_FILE]
     #[arg(long, global = true, value_name = "PATH")]
@@ -90,6 +95,27 @@ pub enum OutputMode {
 impl OutputMode {
     /// Every way.
     pub const ALL: [Self; 4] = [Self::Table, Self::Json, Self::Jsonl, Self::Ids];
+}
+
+/// What is tried again when a connection fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RetryChoice {
+    /// What changes nothing
+    Reads,
+    /// Also changes that are the same done twice, or that never left
+    Idempotent,
+    /// Also changes that may then be done twice
+    All,
+}
+
+impl From<RetryChoice> for RetryScope {
+    fn from(choice: RetryChoice) -> Self {
+        match choice {
+            RetryChoice::Reads => Self::Reads,
+            RetryChoice::Idempotent => Self::Idempotent,
+            RetryChoice::All => Self::All,
+        }
+    }
 }
 
 /// When colours are used.
@@ -191,6 +217,17 @@ pub enum Source {
 }
 
 impl Source {
+    /// Whether it counts before another.
+    fn is_nearer_than(&self, other: &Self) -> bool {
+        let distance = |source: &Self| match source {
+            Self::Flag => 0,
+            Self::Variable => 1,
+            Self::Context(_) => 2,
+            Self::Default => 3,
+        };
+        distance(self) < distance(other)
+    }
+
     /// Whether the user gave the value for this very command, so that nobody need be told of it.
     pub fn is_given(&self) -> bool {
         matches!(self, Self::Flag | Self::Variable)
@@ -221,8 +258,8 @@ pub struct Settings {
     pub color: ColorChoice,
     /// Budget for the network.
     pub timeout: Duration,
-    /// Whether anything may be tried twice.
-    pub retry: bool,
+    /// What may be tried again.
+    pub retry: RetryScope,
     /// File with the bearer token.
     pub token_file: Option<Chosen<PathBuf>>,
     /// Consent to what cannot be taken back, as far as the command line gives it.
@@ -262,9 +299,7 @@ impl Settings {
             timeout: sources
                 .choose(flags.timeout, "SAGACTL_TIMEOUT", "timeout")?
                 .map_or(DEFAULT_TIMEOUT, |chosen| chosen.value.0),
-            retry: !sources
-                .choose(flags.no_retry.then_some(Switch(true)), "SAGACTL_NO_RETRY", "no-retry")?
-                .is_some_and(|chosen| chosen.value.0),
+            retry: sources.retry(flags)?,
             token_file: sources.choose(flags.token_file.clone(), "SAGACTL_TOKEN_FILE", "token-file")?,
             consent: flags.consent,
             verbosity: match flags.verbose {
@@ -306,6 +341,20 @@ impl Sources<'_> {
             return Ok(Some(Chosen { value, source: Source::Variable }));
         }
         self.in_file(key)
+    }
+
+    /// `--no-retry` and `--retry` contradict each other, so the one that was said nearer to the command counts; where both were
+    /// said in the same place, the more careful one.
+    fn retry(&self, flags: &GlobalArgs) -> Result<RetryScope, Failure> {
+        let off = self.choose(flags.no_retry.then_some(Switch(true)), "SAGACTL_NO_RETRY", "no-retry")?;
+        let off = off.filter(|chosen| chosen.value.0);
+        let scope = self.choose(flags.retry.map(Word), "SAGACTL_RETRY", "retry")?;
+        Ok(match (off, scope) {
+            (Some(off), Some(scope)) if scope.source.is_nearer_than(&off.source) => scope.value.0.into(),
+            (Some(_), _) => RetryScope::Nothing,
+            (None, Some(scope)) => scope.value.0.into(),
+            (None, None) => RetryScope::default(),
+        })
     }
 
     fn in_file<T>(&self, key: &str) -> Result<Option<Chosen<T>>, Failure>

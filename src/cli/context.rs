@@ -4,9 +4,11 @@ use super::config::{Chosen, ColorChoice, DbUrl, Environment, OutputMode, Setting
 use super::console::{self, Console, Size};
 use super::failure::{Failure, Kind};
 use crate::client::base_url::BaseUrl;
+use crate::client::retry::RetryScope;
 use crate::client::token::Token;
 use crate::client::{Client, Config, Event};
 use crate::observe::Part;
+use crate::observe::found_out::Certainty;
 use crate::render::style::Paint;
 use crate::render::{Look, TimeStyle, json};
 use crate::store::SharedStore;
@@ -99,6 +101,14 @@ impl<'c> Context<'c> {
         let _ = writeln!(self.console.stderr(), "note: {text}");
     }
 
+    /// Tells that a change is known to be made although its answer was lost.
+    pub fn note_certainty(&mut self, certainty: Certainty) {
+        match certainty {
+            Certainty::Answered => {}
+            Certainty::Verified => self.note("applied (verified): the answer was lost, and it is there"),
+        }
+    }
+
     /// Tells what was done beyond the usual, if the user asked for that much.
     pub fn log(&mut self, verbosity: Verbosity, text: impl std::fmt::Display) {
         if self.settings.verbosity >= verbosity {
@@ -176,17 +186,19 @@ impl<'c> Context<'c> {
     ///
     /// If it cannot be set up, or the token that it is to use cannot be read.
     pub fn pinger(&self, base: BaseUrl, token: Option<Token>) -> Result<Client, Failure> {
-        self.make_client(base, token, false)
+        self.make_client(base, token, RetryScope::Nothing)
     }
 
     /// Makes clients that ask once, while the command does other things with its context. Each has the command's whole time for
     /// the network, for commands that keep asking.
     pub(super) fn pinger_maker(&self) -> impl Fn(BaseUrl, Option<Token>) -> Option<Client> + use<> {
         let (verbosity, budget) = (self.settings.verbosity, self.timeout());
-        move |base, token| Client::new(client_config(base, token, false, budget, verbosity)).ok()
+        move |base, token| {
+            Client::new(client_config(base, token, RetryScope::Nothing, budget, verbosity)).ok()
+        }
     }
 
-    fn make_client(&self, base: BaseUrl, token: Option<Token>, retry: bool) -> Result<Client, Failure> {
+    fn make_client(&self, base: BaseUrl, token: Option<Token>, retry: RetryScope) -> Result<Client, Failure> {
         let left = self.deadline().saturating_duration_since(Instant::now());
         Client::new(client_config(base, token, retry, left, self.settings.verbosity))
             .map_err(|error| Failure::new(Kind::Unusable, "setting up the HTTP client").caused_by(&*error))
@@ -272,7 +284,7 @@ impl<'c> Context<'c> {
 fn client_config(
     base: BaseUrl,
     token: Option<Token>,
-    retry: bool,
+    retry: RetryScope,
     budget: Duration,
     verbosity: Verbosity,
 ) -> Config {

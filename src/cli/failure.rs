@@ -5,6 +5,7 @@ use super::config::without_login;
 use crate::client::base_url::BaseUrlError;
 use crate::client::error::{CallError, ErrorAnswer, Problem, Unreadable};
 use crate::client::token::TokenError;
+use crate::observe::found_out::ChangeError;
 use clap::error::{ContextKind, ContextValue};
 use http::StatusCode;
 use std::error::Error;
@@ -109,6 +110,11 @@ impl Failure {
         self
     }
 
+    /// The same with words in front.
+    fn preceded_by(self, words: &str) -> Self {
+        Self { message: format!("{words}: {}", self.message), ..self }
+    }
+
     /// Adds a cause in words.
     pub fn because(mut self, cause: impl Into<String>) -> Self {
         self.causes.push(cause.into());
@@ -205,7 +211,7 @@ impl From<BaseUrlError> for Failure {
 
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
-        let CallError { call, base, problem } = error;
+        let CallError { call, base, problem, is_in_doubt: _ } = error;
         let cause = format!("{call}: {problem}");
         match problem {
             Problem::Unreachable { checklist, .. } => {
@@ -254,6 +260,21 @@ impl From<CallError> for Failure {
                 Self::new(Kind::Nonsense, format!("cannot make sense of the answer from {base}"))
                     .because(cause)
             }
+        }
+    }
+}
+
+impl From<ChangeError> for Failure {
+    /// A change whose answer was lost is told by what was found out about it, never by the loss alone.
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Call(error) => error.into(),
+            ChangeError::NotApplied(error) => Self::from(error)
+                .preceded_by("not applied")
+                .hint("it was looked for and is not there; try again"),
+            ChangeError::Unknown { error, why } => Self::from(error)
+                .preceded_by("applied or not, which is not known")
+                .because(format!("looking for it: {why}")),
         }
     }
 }

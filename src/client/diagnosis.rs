@@ -8,13 +8,16 @@ use super::excerpt::Excerpt;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Longest time for each step. The operator has waited long enough.
 const STEP: Duration = Duration::from_secs(1);
+
+/// Time for each step once the command's own time is over: enough for what answers at once.
+const LAST_STEP: Duration = Duration::from_millis(50);
 
 /// Steps on the way to an answer, in order, and how each went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,12 +80,13 @@ impl fmt::Display for Step {
     }
 }
 
-/// Looks at every step on the way to an answer from `base`.
-pub async fn diagnose(base: &BaseUrl) -> Checklist {
+/// Looks at every step on the way to an answer from `base`, as far as possible before `deadline`.
+pub async fn diagnose(base: &BaseUrl, deadline: Instant) -> Checklist {
+    let step = || deadline.saturating_duration_since(Instant::now()).clamp(LAST_STEP, STEP);
     let mut checklist = Checklist::default();
     checklist.add("address", Mark::Ticked, base.to_string());
 
-    let addresses = match resolve(base, &mut checklist).await {
+    let addresses = match resolve(base, &mut checklist, step()).await {
         Ok(addresses) => addresses,
         Err(reason) => {
             checklist.add("DNS", Mark::Crossed, reason);
@@ -92,11 +96,11 @@ pub async fn diagnose(base: &BaseUrl) -> Checklist {
     };
     let mut refusals = Vec::new();
     for address in addresses {
-        match connect(address).await {
+        match connect(address, step()).await {
             Ok(stream) => {
                 checklist.add("TCP", Mark::Ticked, format!("{address} accepts connections"));
                 checklist.add("TLS", Mark::Skipped, "not used with http");
-                match first_words(stream, base).await {
+                match first_words(stream, base, step()).await {
                     Answer::Http(status) => checklist.add("answer", Mark::Ticked, status),
                     Answer::Other(words) => {
                         checklist.add("answer", Mark::Crossed, format!("{NOT_HTTP}{words}"));
@@ -119,12 +123,16 @@ fn skip(checklist: &mut Checklist, names: &[&'static str]) {
     }
 }
 
-async fn resolve(base: &BaseUrl, checklist: &mut Checklist) -> Result<Vec<SocketAddr>, String> {
+async fn resolve(
+    base: &BaseUrl,
+    checklist: &mut Checklist,
+    within: Duration,
+) -> Result<Vec<SocketAddr>, String> {
     if let Ok(address) = base.host().parse::<IpAddr>() {
         checklist.add("DNS", Mark::Skipped, "not needed for an IP address");
         return Ok(vec![SocketAddr::new(address, base.port())]);
     }
-    let found = match timeout(STEP, tokio::net::lookup_host((base.host(), base.port()))).await {
+    let found = match timeout(within, tokio::net::lookup_host((base.host(), base.port()))).await {
         Ok(Ok(found)) => found.collect::<Vec<_>>(),
         Ok(Err(error)) => return Err(format!("{}: {}", base.host(), reason(&error))),
         Err(_) => return Err(format!("{}: no answer from the resolver", base.host())),
@@ -137,8 +145,8 @@ async fn resolve(base: &BaseUrl, checklist: &mut Checklist) -> Result<Vec<Socket
     Ok(found)
 }
 
-async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
-    match timeout(STEP, TcpStream::connect(address)).await {
+async fn connect(address: SocketAddr, within: Duration) -> Result<TcpStream, String> {
+    match timeout(within, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(reason(&error)),
         Err(_) => Err("no answer to the attempt to connect".to_owned()),
@@ -146,7 +154,7 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
 }
 
 /// Sends a plain request and looks at how the answer begins.
-async fn first_words(mut stream: TcpStream, base: &BaseUrl) -> Answer {
+async fn first_words(mut stream: TcpStream, base: &BaseUrl, within: Duration) -> Answer {
     let request = format!(
         "GET {}/v1/ping HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
         base.path_prefix(),
@@ -158,7 +166,7 @@ async fn first_words(mut stream: TcpStream, base: &BaseUrl) -> Answer {
         let _ = stream.write_all(request.as_bytes()).await;
         stream.read(&mut words).await
     };
-    match timeout(STEP, exchange).await {
+    match timeout(within, exchange).await {
         Ok(Ok(0)) => Answer::Nothing("the connection was closed without a word".to_owned()),
         Ok(Ok(count)) if words.starts_with(b"HTTP/1.") => {
             let line = words[..count].split(|&byte| byte == b'\n').next().unwrap_or_default();

@@ -19,6 +19,8 @@ pub struct CallError {
     /// What went wrong.
     #[source]
     pub problem: Problem,
+    /// Whether it may have been carried out all the same: at least one request was sent and got no answer.
+    pub is_in_doubt: bool,
 }
 
 /// What went wrong with a call.

@@ -124,7 +124,7 @@ impl Client {
                 Some(next) => break Problem::EndlessPages { token: Excerpt::of(next.as_bytes()) },
             }
         };
-        Err(CallError { call, base: self.base().clone(), problem })
+        Err(CallError { call, base: self.base().clone(), problem, is_in_doubt: false })
     }
 
     /// One saga in the coordinator's memory; `None` if it does not know it.
@@ -136,9 +136,10 @@ impl Client {
         }
     }
 
-    /// Starts a saga that waits until it is completed.
-    pub async fn create_demo_saga(&self) -> Result<DemoSaga, CallError> {
-        let call = Call::new(Operation::CreateDemoSaga);
+    /// Starts a saga that waits until it is completed. A coordinator of ours gives it the ids that [`DemoSaga::of`] makes of
+    /// `wish`; a Nexus chooses its own.
+    pub async fn create_demo_saga(&self, wish: DemoSagaId) -> Result<DemoSaga, CallError> {
+        let call = Call::new(Operation::CreateDemoSaga).with_key(wish);
         let answer = self.succeed(&call, &[], None).await?;
         self.read(call, &answer)
     }
@@ -196,7 +197,7 @@ impl Client {
     }
 
     fn unreadable(&self, call: Call, error: Unreadable) -> CallError {
-        CallError { call, base: self.base().clone(), problem: error.into() }
+        CallError { call, base: self.base().clone(), problem: error.into(), is_in_doubt: false }
     }
 
     /// Makes a call whose status must be one of success.
@@ -210,7 +211,12 @@ impl Client {
         if answer.status.is_success() {
             return Ok(answer);
         }
-        Err(CallError { call: call.clone(), base: self.base().clone(), problem: answer.problem() })
+        Err(CallError {
+            call: call.clone(),
+            base: self.base().clone(),
+            problem: answer.problem(),
+            is_in_doubt: false,
+        })
     }
 }
 

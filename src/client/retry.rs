@@ -4,7 +4,7 @@
 //! step. How often something is tried depends on what went wrong: a port that refuses is most likely to refuse in a
 //! moment too, and an operator who mistyped a port should not wait to be told.
 
-use super::operations::RetryClass;
+use super::operations::{Operation, RetryClass};
 use std::time::Duration;
 
 /// What kept a request from succeeding, as far as trying again is concerned.
@@ -18,6 +18,41 @@ pub enum Trouble {
     Lost,
     /// The server said that it cannot just now (429, 502, 503, 504).
     Unavailable,
+}
+
+/// How much is tried again: what `--retry` and `--no-retry` say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RetryScope {
+    /// Nothing at all.
+    Nothing,
+    /// Operations that change nothing.
+    Reads,
+    /// Whatever is the same done twice, and what provably never left.
+    #[default]
+    Idempotent,
+    /// Also what may then have been done twice. What is never repeated is not repeated by this either.
+    All,
+}
+
+impl RetryScope {
+    /// Whether an operation may be made again after this trouble.
+    pub fn allows(self, operation: Operation, trouble: Trouble) -> bool {
+        self.allows_class(operation.is_read(), operation.retry_class(), trouble.is_unsent())
+    }
+
+    /// The same for operations that are not HTTP.
+    pub fn allows_class(self, is_read: bool, class: RetryClass, is_unsent: bool) -> bool {
+        let by_class = match class {
+            RetryClass::Safe => true,
+            RetryClass::UnsentOnly => is_unsent || self == Self::All,
+            RetryClass::Never => false,
+        };
+        match self {
+            Self::Nothing => false,
+            Self::Reads => is_read && by_class,
+            Self::Idempotent | Self::All => by_class,
+        }
+    }
 }
 
 /// First waiting time, on average.
@@ -46,17 +81,13 @@ impl Trouble {
 /// How long to wait before the next attempt; `None` to give up. `attempts` counts those made, from 1, and `random` is from
 /// 0 up to 1.
 pub fn delay_before_next(
-    class: RetryClass,
+    scope: RetryScope,
+    operation: Operation,
     trouble: Trouble,
     attempts: u32,
     random: f64,
 ) -> Option<Duration> {
-    let allowed = match class {
-        RetryClass::Safe => true,
-        RetryClass::UnsentOnly => trouble.is_unsent(),
-        RetryClass::Never => false,
-    };
-    if !allowed || attempts >= trouble.most_attempts() {
+    if !scope.allows(operation, trouble) || attempts >= trouble.most_attempts() {
         return None;
     }
     let average = FIRST_DELAY.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(LONGEST_DELAY);
@@ -71,23 +102,50 @@ mod tests {
         [Trouble::Refused, Trouble::NotConnected, Trouble::Lost, Trouble::Unavailable];
 
     #[test]
-    fn the_class_decides_whether_anything_is_tried_again() {
+    fn class_and_scope_decide_whether_anything_is_tried_again() {
+        use Operation::{CompleteDemoSaga, FetchTask, PrepareDrilledSaga, StartQuiesce};
+        use RetryScope::{All, Idempotent, Nothing, Reads};
         for trouble in TROUBLES {
-            assert!(delay_before_next(RetryClass::Safe, trouble, 1, 0.5).is_some());
-            assert_eq!(
-                delay_before_next(RetryClass::UnsentOnly, trouble, 1, 0.5).is_some(),
-                trouble.is_unsent()
-            );
-            assert_eq!(delay_before_next(RetryClass::Never, trouble, 1, 0.5), None);
+            let again = |scope, operation| delay_before_next(scope, operation, trouble, 1, 0.5).is_some();
+            let unsent = trouble.is_unsent();
+            for (scope, expected) in [
+                // A read, a change that may be repeated, one that may not, and one that must not.
+                (Nothing, [false, false, false, false]),
+                (Reads, [true, false, false, false]),
+                (Idempotent, [true, true, unsent, false]),
+                (All, [true, true, true, false]),
+            ] {
+                let operations = [FetchTask, StartQuiesce, CompleteDemoSaga, PrepareDrilledSaga];
+                assert_eq!(
+                    operations.map(|operation| again(scope, operation)),
+                    expected,
+                    "{scope:?} {trouble:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_wider_scope_allows_no_less() {
+        for operation in Operation::ALL.iter().copied() {
+            for trouble in TROUBLES {
+                let scopes =
+                    [RetryScope::Nothing, RetryScope::Reads, RetryScope::Idempotent, RetryScope::All];
+                let allowed = scopes.map(|scope| scope.allows(operation, trouble));
+                assert!(allowed.is_sorted(), "{operation:?} {trouble:?} {allowed:?}");
+            }
         }
     }
 
     #[test]
     fn waiting_doubles_within_its_spread_and_ends() {
+        let delay = |trouble, attempts, random| {
+            delay_before_next(RetryScope::Idempotent, Operation::FetchTask, trouble, attempts, random)
+        };
         for trouble in TROUBLES {
             let (mut attempts, mut longest) = (1, Duration::ZERO);
-            while let Some(most) = delay_before_next(RetryClass::Safe, trouble, attempts, 1.0) {
-                let least = delay_before_next(RetryClass::Safe, trouble, attempts, 0.0).unwrap();
+            while let Some(most) = delay(trouble, attempts, 1.0) {
+                let least = delay(trouble, attempts, 0.0).expect("chance decides how long, not whether");
                 assert_eq!(least * 3, most);
                 assert!(most <= LONGEST_DELAY.mul_f64(1.5));
                 longest += most;
@@ -96,8 +154,7 @@ mod tests {
             assert!(longest < Duration::from_secs(3), "{trouble:?}: {longest:?}");
         }
         // A port that refuses is given up well within a second.
-        let refused: Duration =
-            (1..10).filter_map(|n| delay_before_next(RetryClass::Safe, Trouble::Refused, n, 1.0)).sum();
+        let refused: Duration = (1..10).filter_map(|n| delay(Trouble::Refused, n, 1.0)).sum();
         assert!(refused < Duration::from_millis(250), "{refused:?}");
     }
 }

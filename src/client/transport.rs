@@ -5,8 +5,9 @@ use super::diagnosis::{Checklist, diagnose, reason};
 use super::error::{CallError, ErrorAnswer, Problem};
 use super::excerpt::Excerpt;
 use super::operations::Call;
-use super::retry::{Trouble, delay_before_next};
+use super::retry::{RetryScope, Trouble, delay_before_next};
 use super::token::Token;
+use crate::wire::external::IDEMPOTENCY_KEY_HEADER;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use std::error::Error;
@@ -22,6 +23,16 @@ const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
 /// Longest wait for a connection: a host that has not answered a SYN in that time is not there.
 const LONGEST_CONNECT: Duration = Duration::from_secs(10);
 
+/// How long a connection is silent before the other side is asked whether it is still there, and between two such questions.
+/// A router that has forgotten a connection tells nobody.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Unanswered questions after which a connection is given up.
+const KEEP_ALIVE_QUESTIONS: u32 = 3;
+
+/// Longest part of a client's time that is kept for finding out what became of a change whose answer does not come.
+const MOST_FOR_FINDING_OUT: Duration = Duration::from_secs(5);
+
 /// What a client is made from.
 #[derive(Clone)]
 pub struct Config {
@@ -31,8 +42,8 @@ pub struct Config {
     pub token: Option<Token>,
     /// Time for everything that is asked, see [`Client::with_fresh_budget`].
     pub budget: Duration,
-    /// Whether anything may be tried twice.
-    pub retry: bool,
+    /// What may be tried again.
+    pub retry: RetryScope,
     /// Told what is being done.
     pub on_event: Arc<dyn Fn(&Event) + Send + Sync>,
 }
@@ -108,6 +119,16 @@ enum Setback {
     Final(Problem),
 }
 
+impl Setback {
+    /// Whether the request may have been carried out.
+    fn leaves_in_doubt(&self) -> bool {
+        match self {
+            Self::Trouble(trouble, _) => *trouble == Trouble::Lost,
+            Self::Final(problem) => matches!(problem, Problem::TimedOut { .. } | Problem::TooLarge { .. }),
+        }
+    }
+}
+
 impl Client {
     /// A client whose time starts now. It connects when it is first used.
     pub fn new(config: Config) -> Result<Self, Box<dyn Error + Send + Sync>> {
@@ -118,8 +139,11 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             // Retries are decided here, where the operation's class is known.
             .retry(reqwest::retry::never())
-            .connect_timeout(LONGEST_CONNECT.min(config.budget.mul_f64(0.9)));
-        if !config.retry {
+            .connect_timeout(LONGEST_CONNECT.min(config.budget.mul_f64(0.9)))
+            .tcp_keepalive(KEEP_ALIVE)
+            .tcp_keepalive_interval(KEEP_ALIVE)
+            .tcp_keepalive_retries(KEEP_ALIVE_QUESTIONS);
+        if config.retry == RetryScope::Nothing {
             // A connection that died in the pool is replaced below us; without a pool nothing is ever sent twice.
             builder = builder.pool_max_idle_per_host(0);
         }
@@ -147,6 +171,20 @@ impl Client {
         self.deadline
     }
 
+    /// What may be tried again.
+    pub fn retry(&self) -> RetryScope {
+        self.config.retry
+    }
+
+    /// When a call is given up. Of a change's time some is kept for finding out what became of it.
+    fn deadline_of(&self, call: &Call) -> Instant {
+        if call.operation.is_read() {
+            return self.deadline;
+        }
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        self.deadline - MOST_FOR_FINDING_OUT.min(left / 4)
+    }
+
     /// Makes a call and brings its answer, whatever the status.
     pub(super) async fn call(
         &self,
@@ -156,11 +194,12 @@ impl Client {
     ) -> Result<Answer, CallError> {
         let began = Instant::now();
         let mut attempts = 0;
+        let mut is_in_doubt = false;
+        let deadline = self.deadline_of(call);
         let problem = loop {
             attempts += 1;
             let setback =
-                match tokio::time::timeout_at(self.deadline.into(), self.attempt(call, query, json.clone()))
-                    .await
+                match tokio::time::timeout_at(deadline.into(), self.attempt(call, query, json.clone())).await
                 {
                     Err(_) => Setback::Final(Problem::TimedOut { after: rounded(began.elapsed()) }),
                     Ok(Ok(answer)) if !is_unavailable(answer.status) => return Ok(answer),
@@ -169,7 +208,7 @@ impl Client {
                             Trouble::Unavailable,
                             format!("the server answered {}", answer.status),
                         );
-                        if self.wait_before_next(call, attempts, &setback).await {
+                        if self.wait_before_next(call, attempts, &setback, deadline).await {
                             continue;
                         }
                         // The caller tells what the server said.
@@ -177,7 +216,8 @@ impl Client {
                     }
                     Ok(Err(setback)) => setback,
                 };
-            if self.wait_before_next(call, attempts, &setback).await {
+            is_in_doubt |= setback.leaves_in_doubt();
+            if self.wait_before_next(call, attempts, &setback, deadline).await {
                 continue;
             }
             break match setback {
@@ -185,7 +225,7 @@ impl Client {
                 Setback::Trouble(trouble, reason) => self.explain(trouble, reason).await,
             };
         };
-        Err(CallError { call: call.clone(), base: self.config.base.clone(), problem })
+        Err(CallError { call: call.clone(), base: self.config.base.clone(), problem, is_in_doubt })
     }
 
     /// One request and its whole answer.
@@ -200,6 +240,9 @@ impl Client {
         let mut request = self.http.request(call.operation.method(), url);
         if !query.is_empty() {
             request = request.query(query);
+        }
+        if let Some(key) = &call.key {
+            request = request.header(IDEMPOTENCY_KEY_HEADER, key);
         }
         if let Some(json) = json {
             request = request.header(CONTENT_TYPE, "application/json").body(json);
@@ -219,14 +262,17 @@ impl Client {
     }
 
     /// Waits until the next attempt is due; false if there is to be none.
-    async fn wait_before_next(&self, call: &Call, attempts: u32, setback: &Setback) -> bool {
+    async fn wait_before_next(
+        &self,
+        call: &Call,
+        attempts: u32,
+        setback: &Setback,
+        deadline: Instant,
+    ) -> bool {
         let Setback::Trouble(trouble, reason) = setback else { return false };
-        if !self.config.retry {
-            return false;
-        }
-        let class = call.operation.retry_class();
-        let Some(delay) = delay_before_next(class, *trouble, attempts, rand::random()) else { return false };
-        if Instant::now() + delay >= self.deadline {
+        let delay = delay_before_next(self.config.retry, call.operation, *trouble, attempts, rand::random());
+        let Some(delay) = delay else { return false };
+        if Instant::now() + delay >= deadline {
             return false;
         }
         let notice = RetryNotice { call: call.clone(), attempts, delay, reason: reason.clone() };
@@ -237,7 +283,7 @@ impl Client {
 
     /// Finds out more about why there is no answer.
     async fn explain(&self, trouble: Trouble, reason: String) -> Problem {
-        let checklist: Checklist = diagnose(&self.config.base).await;
+        let checklist: Checklist = diagnose(&self.config.base, self.deadline).await;
         if let Some(foreign) = checklist.foreign_answer() {
             return Problem::NotHttp { reason: foreign.to_owned(), checklist };
         }

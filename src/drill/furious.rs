@@ -175,8 +175,8 @@ pub async fn run(
 async fn pass(client: &Client) -> Result<Recovery, DrillError> {
     let client = client.with_fresh_budget();
     let names = BTreeSet::from([SAGA_RECOVERY.to_owned()]);
-    for pending in activate(&client, &names).await? {
-        pending.wait(&client).await?;
+    for pending in activate(&client, &names).await?.pending {
+        pending.wait(&client, |_| ()).await?;
     }
     recovery(&client).await
 }

@@ -62,10 +62,19 @@ pub enum HarnessError {
     ReadyFile(#[source] serde_json::Error),
 }
 
+fn scratch_names() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("sagactl-");
+    builder
+}
+
 fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> HarnessError {
     let doing = doing.into();
     move |source| HarnessError::Io { doing, source }
 }
+
+/// Where Linux keeps files in memory.
+const MEMORY: &str = "/dev/shm";
 
 /// A directory for one drill, gone with it unless it is to be kept.
 #[derive(Debug)]
@@ -80,12 +89,24 @@ impl Scratch {
     ///
     /// When the temporary directory cannot be written.
     pub fn new(keep: bool) -> Result<Self, HarnessError> {
-        let mut dir = tempfile::Builder::new()
-            .prefix("sagactl-")
-            .tempdir()
-            .map_err(io("making a scratch directory"))?;
+        let mut dir = scratch_names().tempdir().map_err(io("making a scratch directory"))?;
         dir.disable_cleanup(keep);
         Ok(Self { dir })
+    }
+
+    /// Makes one in memory where the system has such a place and the user names no other (`TMPDIR`): for thousands of
+    /// short-lived databases. What a killed process has written is there all the same; only a power cut would tell.
+    ///
+    /// # Errors
+    ///
+    /// When the temporary directory cannot be written, either.
+    pub fn in_memory() -> Result<Self, HarnessError> {
+        if std::env::var_os("TMPDIR").is_none()
+            && let Ok(dir) = scratch_names().tempdir_in(MEMORY)
+        {
+            return Ok(Self { dir });
+        }
+        Self::new(false)
     }
 
     /// Where it is.

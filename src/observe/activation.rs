@@ -18,9 +18,11 @@
 //! A coordinator that restarts counts from 1 again and has forgotten the request. Its counter going back, or a task that
 //! stays idle below the awaited number, is answered by asking again too.
 
+use super::found_out::{Certainty, ChangeError, Finding, look_until_settled};
 use crate::client::error::{CallError, Problem};
+use crate::client::retry::RetryScope;
 use crate::client::{Activation, Client, FetchedTask};
-use crate::wire::bgtasks::{BackgroundTask, CurrentStatus, LastResult};
+use crate::wire::bgtasks::{ActivationReason, BackgroundTask, CurrentStatus, LastResult};
 use crate::wire::time::{self, Time};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -29,6 +31,8 @@ use std::time::{Duration, Instant};
 const FIRST_WAIT: Duration = Duration::from_millis(1);
 /// Longest wait between two looks: short enough that nobody notices it, long enough to cost the coordinator nothing.
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
+/// Wait between two looks while the coordinator does not answer, beyond what each look tries by itself.
+const OUTAGE_WAIT: Duration = Duration::from_millis(200);
 /// How long a task may stay idle below the awaited iteration before the request counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(1);
 
@@ -128,10 +132,35 @@ pub enum ActivateError {
     /// The coordinator did not answer as it should.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// The request was lost, and is not known to have been carried out.
+    #[error(transparent)]
+    Lost(ChangeError),
+}
+
+impl From<ChangeError> for ActivateError {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Call(error) => Self::Call(error),
+            lost => Self::Lost(lost),
+        }
+    }
+}
+
+/// Tasks that were asked for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Each of them, to be waited for.
+    pub pending: Vec<Pending>,
+    /// How it is known that the request arrived.
+    pub certainty: Certainty,
 }
 
 /// Asks for all of these tasks to be run; if one does not exist, none is.
-pub async fn activate(client: &Client, names: &BTreeSet<String>) -> Result<Vec<Pending>, ActivateError> {
+///
+/// # Errors
+///
+/// See [`ActivateError`]. Whether a request whose answer was lost arrived is found out from the iterations of the tasks.
+pub async fn activate(client: &Client, names: &BTreeSet<String>) -> Result<Asked, ActivateError> {
     let mut before = Vec::new();
     for name in names {
         match client.fetch_task(name).await? {
@@ -140,15 +169,70 @@ pub async fn activate(client: &Client, names: &BTreeSet<String>) -> Result<Vec<P
         }
     }
     let requested_at = time::now();
-    let activation = client.activate_tasks(names).await?;
-    Ok(before
+    let (activation, certainty) = match client.activate_tasks(names).await {
+        Ok(activation) => (activation, Certainty::Answered),
+        Err(error) if error.is_in_doubt => {
+            let certainty = look_whether_it_runs(client, &before, requested_at).await.settle(error)?;
+            (Activation::default(), certainty)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let pending = before
         .into_iter()
         .map(|(name, task)| {
             let newest_seen = newest_iteration(&task.task);
             let awaited = awaited(&activation, &name, newest_seen, requested_at);
             Pending { name, task, awaited, newest_seen }
         })
-        .collect())
+        .collect();
+    Ok(Asked { pending, certainty })
+}
+
+/// Looks whether a request whose answer was lost has arrived. All tasks were named in one request, so the first one tells.
+async fn look_whether_it_runs(
+    client: &Client,
+    before: &[(String, FetchedTask)],
+    requested_at: Time,
+) -> Finding {
+    let Some((name, before)) = before.first() else { return Finding::NotApplied };
+    let newest_before = newest_iteration(&before.task);
+    look_until_settled(client, async || {
+        let task = client.fetch_task(name).await?;
+        Ok(match task {
+            Some(task) => find(newest_before, requested_at, &task.task),
+            None => (Finding::Unknown("the task is gone".to_owned()), true),
+        })
+    })
+    .await
+}
+
+/// What a look at a task says about a request that may have been lost, and whether that is final. Clocks of two machines
+/// differ, so only an activation that was asked for and is newer than all that were known before counts.
+fn find(newest_before: u64, requested_at: Time, task: &BackgroundTask) -> (Finding, bool) {
+    let asked_for = |iteration: u64, reason: &ActivationReason| {
+        iteration > newest_before && *reason == ActivationReason::Signaled
+    };
+    let under_way = match &task.current {
+        CurrentStatus::Running(running) => Some((running.iteration, &running.reason)),
+        CurrentStatus::Idle => None,
+    };
+    let completed = match &task.last {
+        LastResult::Completed(last) => Some((last.iteration, &last.reason)),
+        LastResult::NeverCompleted => None,
+    };
+    if [under_way, completed].into_iter().flatten().any(|(iteration, reason)| asked_for(iteration, reason)) {
+        return (Finding::Applied, true);
+    }
+    if newest_iteration(task) < newest_before {
+        return (Finding::Unknown(format!("the coordinator has started again since {requested_at}")), false);
+    }
+    match task.current {
+        CurrentStatus::Idle => (Finding::NotApplied, false),
+        // A request that comes meanwhile is kept until it ends, and shows only then.
+        CurrentStatus::Running(_) => {
+            (Finding::Unknown("an activation that began earlier is still under way".to_owned()), false)
+        }
+    }
 }
 
 /// The error for a name that the coordinator does not know.
@@ -179,7 +263,19 @@ impl Pending {
     }
 
     /// Waits until an activation that began after the request has completed, or the client's time is over.
-    pub async fn wait(mut self, client: &Client) -> Result<Waited, ActivateError> {
+    ///
+    /// A coordinator that goes away meanwhile is waited for too, unless nothing may be tried twice. `on_outage` is told, once
+    /// each time.
+    ///
+    /// # Errors
+    ///
+    /// See [`ActivateError`].
+    pub async fn wait(
+        mut self,
+        client: &Client,
+        mut on_outage: impl FnMut(&CallError),
+    ) -> Result<Waited, ActivateError> {
+        let mut is_away = false;
         let mut wait = FIRST_WAIT;
         let mut idle_since: Option<Instant> = None;
         loop {
@@ -196,8 +292,18 @@ impl Pending {
                 Err(CallError { problem: Problem::TimedOut { .. }, .. }) => {
                     return Ok(Waited::TimedOut { awaited: self.iteration(), task: self.task });
                 }
+                Err(error) if self.may_come_back(client, &error) => {
+                    if !std::mem::replace(&mut is_away, true) {
+                        on_outage(&error);
+                    }
+                    wait = OUTAGE_WAIT;
+                    continue;
+                }
                 Err(error) => return Err(error.into()),
             };
+            if std::mem::take(&mut is_away) {
+                wait = FIRST_WAIT;
+            }
             let mut verdict = judge(self.awaited, self.newest_seen, &self.task.task);
             self.newest_seen = newest_iteration(&self.task.task);
             match (&self.task.task.current, verdict) {
@@ -213,12 +319,27 @@ impl Pending {
                 Verdict::Completed => return Ok(Waited::Completed(self.task)),
                 Verdict::Wait => {}
                 Verdict::AskAgain => {
-                    self.ask_again(client).await?;
+                    match self.ask_again(client).await {
+                        Ok(()) => {}
+                        // It shows at the next look that nothing is under way.
+                        Err(error) if self.may_come_back(client, &error) => {}
+                        Err(error) => return Err(error.into()),
+                    }
                     idle_since = None;
                     wait = FIRST_WAIT;
                 }
             }
         }
+    }
+
+    /// Whether a coordinator that did not answer is worth waiting for.
+    fn may_come_back(&self, client: &Client, error: &CallError) -> bool {
+        let is_away = match &error.problem {
+            Problem::Unreachable { .. } | Problem::Lost { .. } => true,
+            Problem::Status { status, .. } => status.is_server_error(),
+            _ => false,
+        };
+        is_away && client.retry() != RetryScope::Nothing && Instant::now() + OUTAGE_WAIT < client.deadline()
     }
 
     /// Asks once more. What begins from now on begins after the first request too, whatever the clocks say.
@@ -309,6 +430,24 @@ mod tests {
         ] {
             assert_eq!(judge(awaited, 7, &task(last, current)), verdict, "{why}");
         }
+    }
+
+    #[test]
+    fn a_lost_request_shows_in_the_iterations() {
+        let find = |last, current| find(7, second(30), &task(last, current));
+        let unknown = |found: (Finding, bool)| matches!(found, (Finding::Unknown(_), false));
+        assert_eq!(find(Some((7, 5)), None), (Finding::NotApplied, false));
+        assert_eq!(find(Some((7, 5)), Some((8, 31))), (Finding::Applied, true));
+        assert!(unknown(find(Some((6, 5)), Some((7, 20)))), "ours may be waiting behind it");
+        assert!(unknown(find(None, None)), "another process");
+        // An activation of the timer proves nothing, however new.
+        let mut timer = task(Some((8, 31)), None);
+        let LastResult::Completed(last) = &mut timer.last else { panic!("it has completed") };
+        last.reason = ActivationReason::Signaled;
+        assert_eq!(super::find(7, second(30), &timer), (Finding::Applied, true));
+        let LastResult::Completed(last) = &mut timer.last else { panic!("it has completed") };
+        last.reason = ActivationReason::Timeout;
+        assert_eq!(super::find(7, second(30), &timer), (Finding::NotApplied, false));
     }
 
     #[test]

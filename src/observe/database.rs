@@ -31,7 +31,7 @@ pub const FAILED_SAGAS: u64 = 20;
 
 /// Newest sagas that are counted. Their logs have to be summed up for the outcomes, which is what most of the time goes
 /// into.
-pub const NEWEST_SAGAS: u64 = 200;
+pub const NEWEST_SAGAS: u64 = 100;
 
 /// Most unfinished sagas that are counted.
 pub const UNFINISHED_SAGAS: u64 = 20_000;

@@ -12,6 +12,7 @@
 
 pub mod activation;
 pub mod database;
+pub mod found_out;
 pub mod quiesce;
 pub mod recovery;
 pub mod saga;

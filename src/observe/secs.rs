@@ -5,6 +5,7 @@
 //! is silent keeps its sagas, and one that has been expunged has lost them even if its process still answers.
 
 use crate::client::base_url::BaseUrl;
+use crate::client::retry::RetryScope;
 use crate::client::{Client, Config};
 use crate::store::SharedStore;
 use crate::store::error::StoreError;
@@ -135,8 +136,13 @@ async fn ask(sec: &Sec) -> Option<Ping> {
         Err(error) => return Some(Ping::unanswered(format!("its address {address:?} is none: {error}"))),
     };
     // No token goes along: the address comes from a database, and may be anybody's.
-    let config =
-        Config { base, token: None, budget: PING_PATIENCE, retry: false, on_event: Arc::new(|_| {}) };
+    let config = Config {
+        base,
+        token: None,
+        budget: PING_PATIENCE,
+        retry: RetryScope::Nothing,
+        on_event: Arc::new(|_| {}),
+    };
     let client = match Client::new(config) {
         Ok(client) => client,
         Err(error) => return Some(Ping::unanswered(error.to_string())),

@@ -37,6 +37,7 @@ pub mod domain;
 pub mod error;
 pub mod inspect;
 pub mod noop;
+pub mod operations;
 pub mod postgres;
 mod queue;
 pub mod sagas;

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+use uuid::Uuid;
 
 /// A saga in a coordinator's memory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -80,6 +81,17 @@ pub struct DemoSaga {
     pub demo_saga_id: DemoSagaId,
 }
 
+impl DemoSaga {
+    /// The demo saga of this id on a coordinator of ours. The saga's id follows from it, so that whoever has named the one
+    /// can look for the other. Both have the same time in front, as ids made together should.
+    pub fn of(demo_saga_id: DemoSagaId) -> Self {
+        let own = demo_saga_id.as_uuid();
+        let mut bytes = *own.as_bytes();
+        bytes[8..].copy_from_slice(&Uuid::new_v5(&own, b"saga").as_bytes()[8..]);
+        Self { saga_id: SagaId::from_uuid(Uuid::from_bytes(bytes)), demo_saga_id }
+    }
+}
+
 /// Column `saga.saga_state`. A cache: the log decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -128,5 +140,21 @@ impl FromStr for CachedState {
             "abandoned" => Self::Abandoned,
             other => return Err(UnknownState(other.to_owned())),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_demo_sagas_ids_belong_together_and_differ() {
+        let one = DemoSagaId::random();
+        let saga = DemoSaga::of(one);
+        assert_eq!(saga, DemoSaga::of(one));
+        assert_ne!(saga.saga_id.as_uuid(), one.as_uuid());
+        assert_eq!(saga.saga_id.as_uuid().get_version_num(), 7);
+        assert_eq!(saga.saga_id.as_uuid().as_bytes()[..8], one.as_uuid().as_bytes()[..8]);
+        assert_ne!(DemoSaga::of(DemoSagaId::random()).saga_id, saga.saga_id);
     }
 }

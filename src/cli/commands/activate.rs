@@ -5,7 +5,8 @@ use crate::cli::config::OutputMode;
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
 use crate::client::FetchedTask;
-use crate::observe::activation::{self, ActivateError, Pending, Waited};
+use crate::client::error::CallError;
+use crate::observe::activation::{self, ActivateError, Asked, Pending, Waited};
 use crate::observe::recovery::{Recovery, Trouble};
 use crate::render;
 use crate::wire::bgtasks::SAGA_RECOVERY;
@@ -45,7 +46,8 @@ pub async fn run(ctx: &mut Context<'_>, args: ActivateArgs) -> CommandResult {
     let mode = ctx.output_among("activate", &[OutputMode::Table, OutputMode::Json, OutputMode::Jsonl])?;
     let client = ctx.client()?;
     let names = args.tasks.into_iter().map(|TaskName(name)| name).collect();
-    let pending = activation::activate(&client, &names).await?;
+    let Asked { pending, certainty } = activation::activate(&client, &names).await?;
+    ctx.note_certainty(certainty);
     if args.no_wait {
         return show_asked(ctx, mode, &pending);
     }
@@ -55,7 +57,10 @@ pub async fn run(ctx: &mut Context<'_>, args: ActivateArgs) -> CommandResult {
     let mut late = Vec::new();
     for pending in pending {
         let (name, requested) = (pending.name().to_owned(), pending.iteration());
-        match pending.wait(&client).await? {
+        let on_outage = |error: &CallError| {
+            ctx.note(format_args!("connection lost, retrying: {}: {}", error.call, error.problem));
+        };
+        match pending.wait(&client, on_outage).await? {
             Waited::Completed(task) => finished.push((name, requested, task)),
             Waited::TimedOut { task, awaited } => late.push((name, awaited, task)),
         }
@@ -141,6 +146,7 @@ impl From<ActivateError> for Failure {
         match error {
             ActivateError::Unknown(unknown) => unknown_task(&unknown),
             ActivateError::Call(error) => error.into(),
+            ActivateError::Lost(error) => error.into(),
         }
     }
 }

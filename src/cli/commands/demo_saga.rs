@@ -3,6 +3,7 @@
 use crate::cli::config::OutputMode;
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Outcome};
+use crate::observe::found_out;
 use crate::wire::ids::DemoSagaId;
 use serde_json::json;
 
@@ -39,7 +40,8 @@ pub async fn run(ctx: &mut Context<'_>, args: DemoSagaArgs) -> CommandResult {
 
 async fn create(ctx: &mut Context<'_>) -> CommandResult {
     let mode = ctx.output_among("demo-saga create", &MODES)?;
-    let saga = ctx.client()?.create_demo_saga().await?;
+    let (saga, certainty) = found_out::create_demo_saga(&ctx.client()?).await?;
+    ctx.note_certainty(certainty);
     if mode == OutputMode::Table {
         // omdb's words, which scripts look for.
         writeln!(ctx.out(), "saga id:      {}", saga.saga_id)?;
@@ -53,10 +55,11 @@ async fn create(ctx: &mut Context<'_>) -> CommandResult {
 async fn complete(ctx: &mut Context<'_>, args: CompleteArgs) -> CommandResult {
     let mode = ctx.output_among("demo-saga complete", &MODES)?;
     let id = args.demo_saga_id;
-    if !ctx.client()?.complete_demo_saga(id).await? {
+    let Some(certainty) = found_out::complete_demo_saga(&ctx.client()?, id).await? else {
         return Err(Failure::unusable(format!("unknown demo saga {id}"))
             .hint("the demo saga id is wanted, not the saga's; after a restart it is known once the saga is recovered"));
-    }
+    };
+    ctx.note_certainty(certainty);
     if mode == OutputMode::Table {
         writeln!(ctx.out(), "demo saga {id} goes on")?;
     } else {

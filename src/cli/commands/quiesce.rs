@@ -8,6 +8,7 @@ use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
 use crate::client::Client;
 use crate::client::base_url::BaseUrl;
 use crate::observe::Part;
+use crate::observe::found_out::start_quiesce;
 use crate::observe::quiesce::{self, Blocker, Quiescence, SecQuiescence, State};
 use crate::observe::why::judge::judge;
 use crate::render::escape::escape;
@@ -219,7 +220,7 @@ async fn start(ctx: &mut Context<'_>, args: StartArgs) -> CommandResult {
                 _ => format!("Quiesce {count} coordinators?"),
             };
             let consent = consent.ask(ctx, &question).await?;
-            ask_to_quiesce(&asked, consent).await?;
+            ask_to_quiesce(ctx, &asked, consent).await?;
             outcome = Done::Started;
             after = ask_all(&peers).await;
         }
@@ -250,11 +251,12 @@ fn show_plan(ctx: &mut Context<'_>, before: &Quiescence) -> Result<(), Failure> 
     Ok(())
 }
 
-async fn ask_to_quiesce(peers: &[&Peer], _: Consent) -> Result<(), Failure> {
-    let answers = join_all(peers.iter().map(|peer| peer.client.start_quiesce())).await;
+async fn ask_to_quiesce(ctx: &mut Context<'_>, peers: &[&Peer], _: Consent) -> Result<(), Failure> {
+    let answers = join_all(peers.iter().map(|peer| start_quiesce(&peer.client))).await;
     for answer in answers {
-        if !answer? {
-            return Err(Failure::unusable("a coordinator cannot be asked to quiesce"));
+        match answer? {
+            Some(certainty) => ctx.note_certainty(certainty),
+            None => return Err(Failure::unusable("a coordinator cannot be asked to quiesce")),
         }
     }
     Ok(())

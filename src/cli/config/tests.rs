@@ -53,7 +53,7 @@ fn without_anything_the_defaults_hold() {
     assert_eq!(settings.external_url.value.to_string(), DEFAULT_EXTERNAL_URL);
     assert_eq!(settings.db_url, None);
     assert_eq!((settings.output, settings.color), (OutputMode::Table, ColorChoice::Auto));
-    assert_eq!((settings.timeout, settings.retry), (DEFAULT_TIMEOUT, true));
+    assert_eq!((settings.timeout, settings.retry), (DEFAULT_TIMEOUT, RetryScope::Idempotent));
     assert_eq!((settings.token_file, settings.verbosity), (None, Verbosity::Warn));
 }
 
@@ -73,7 +73,7 @@ fn flag_beats_variable_beats_context_beats_default() {
         (settings.url.value.to_string().as_str(), &settings.url.source),
         ("http://from-flag:3", &Source::Flag)
     );
-    assert_eq!((settings.timeout, settings.retry), (Duration::from_secs(1), true));
+    assert_eq!((settings.timeout, settings.retry), (Duration::from_secs(1), RetryScope::Idempotent));
 
     let settings = all.resolve(&none).unwrap();
     assert_eq!(settings.url.value.to_string(), "http://from-variable:4");
@@ -84,7 +84,7 @@ fn flag_beats_variable_beats_context_beats_default() {
     assert!(
         matches!(&settings.url.source, Source::Context(words) if words.starts_with("context \"default\" of "))
     );
-    assert!(!settings.retry);
+    assert_eq!(settings.retry, RetryScope::Nothing);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_bad_file_is_named_with_its_line() {
         at("[contexts.default]\n\nurrl = \"x\"\n"),
         format!(
             "{file}:3: unknown key \"urrl\"; known keys: url, external-url, db-url, output, color, timeout, \
-             no-retry, token-file, log\n"
+             no-retry, retry, token-file, log\n"
         )
     );
     assert_eq!(

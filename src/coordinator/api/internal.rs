@@ -16,8 +16,9 @@ use crate::wire::info::Info;
 use crate::wire::quiesce::QuiesceStatus;
 use crate::wire::sagas::{DemoSaga, Saga};
 use dropshot::{
-    ClientErrorStatusCode, HttpError, HttpResponseHeaders, HttpResponseOk, HttpResponseUpdatedNoContent,
-    PaginationParams, Path, Query, RequestContext, ResultsPage, TypedBody, WhichPage,
+    ClientErrorStatusCode, Header, HttpError, HttpResponseHeaders, HttpResponseOk,
+    HttpResponseUpdatedNoContent, PaginationParams, Path, Query, RequestContext, ResultsPage, TypedBody,
+    WhichPage,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -91,6 +92,15 @@ pub struct TaskPath {
 pub struct SagaPath {
     /// Its id.
     pub saga_id: SagaId,
+}
+
+/// Headers of a request for a demo saga.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub struct DemoHeaders {
+    /// The demo saga id that the saga is to get. Repeating the request with the same one starts no second saga. Nexus has
+    /// no such header and chooses the id itself.
+    #[serde(default, rename = "idempotency-key")]
+    pub idempotency_key: Option<DemoSagaId>,
 }
 
 /// Selects a demo saga by the id that completes it.
@@ -183,6 +193,7 @@ pub trait InternalApi {
     #[endpoint { method = POST, path = "/demo-saga" }]
     async fn demo_saga_create(
         rqctx: RequestContext<Self::Context>,
+        headers: Header<DemoHeaders>,
     ) -> Result<HttpResponseOk<DemoSaga>, HttpError>;
 
     /// Completes a demo saga.
@@ -318,13 +329,19 @@ impl InternalApi for InternalApiImpl {
 
     async fn demo_saga_create(
         rqctx: RequestContext<InternalContext>,
+        headers: Header<DemoHeaders>,
     ) -> Result<HttpResponseOk<DemoSaga>, HttpError> {
         let sagas = &rqctx.context().sagas;
-        let (saga_id, demo_saga_id) = (SagaId::random(), DemoSagaId::random());
-        // Known before the saga exists, so that whoever gets the id can complete it from the first moment on.
-        sagas.demo_waits().register(demo_saga_id);
+        let key = headers.into_inner().idempotency_key;
+        let demo = DemoSaga::of(key.unwrap_or_else(DemoSagaId::random));
+        let DemoSaga { saga_id, demo_saga_id } = demo;
+        // Known before the saga exists, so that whoever gets the id can complete it from the first moment on. Whoever comes
+        // second with the same key gets what the first one gets.
+        if sagas.find(saga_id).is_some() || !sagas.demo_waits().register_first(demo_saga_id) {
+            return Ok(HttpResponseOk(demo));
+        }
         match sagas.create::<demo::Demo>(saga_id, &demo::Params { id: demo_saga_id }, None).await {
-            Ok(_) => Ok(HttpResponseOk(DemoSaga { saga_id, demo_saga_id })),
+            Ok(_) => Ok(HttpResponseOk(demo)),
             Err(error) => {
                 sagas.demo_waits().forget(demo_saga_id);
                 Err(creation_failed(error))

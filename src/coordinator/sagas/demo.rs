@@ -10,6 +10,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use steno::{ActionContext, ActionError};
 use tokio::sync::Notify;
@@ -70,6 +71,18 @@ impl DemoWaits {
     pub fn register(&self, id: DemoSagaId) -> Arc<Notify> {
         let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(waits.entry(id).or_default())
+    }
+
+    /// Makes an id known, and says whether it was not before.
+    pub fn register_first(&self, id: DemoSagaId) -> bool {
+        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        match waits.entry(id) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(free) => {
+                free.insert(Arc::default());
+                true
+            }
+        }
     }
 
     /// Makes an id unknown again.

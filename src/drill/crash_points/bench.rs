@@ -21,8 +21,11 @@ use std::time::{Duration, Instant};
 /// How long one run may take, crash and recovery included. It takes a few tens of milliseconds.
 pub const RUN_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Time between two looks at a saga.
+/// Time between two looks at a process or a saga.
 const POLL: Duration = Duration::from_millis(1);
+
+/// Looks at a process that is going to die for each at its saga, which only matters if it does not die after all.
+const LOOKS_BEFORE_A_CRASH: u32 = 25;
 
 /// A kind of saga with everything that a run of it starts from.
 pub(super) struct Template {
@@ -51,7 +54,7 @@ pub(super) enum RunEnd {
     Died(String),
 }
 
-fn client(client_for: ClientFor<'_>, ready: &ReadyFile) -> Result<Client, CrashPointsError> {
+fn make_client(client_for: ClientFor<'_>, ready: &ReadyFile) -> Result<Client, CrashPointsError> {
     let url: BaseUrl = ready.internal_url.parse().expect("the ready file holds the URL it listens on");
     client_for(url).map_err(CrashPointsError::Client)
 }
@@ -66,7 +69,7 @@ pub(super) async fn list_kinds(
     client_for: ClientFor<'_>,
 ) -> Result<Vec<DrilledKind>, CrashPointsError> {
     let coordinator = CoordinatorProcess::start(spec.clone()).await?;
-    Ok(client(client_for, coordinator.ready())?.list_drilled_sagas().await?)
+    Ok(make_client(client_for, coordinator.ready())?.list_drilled_sagas().await?)
 }
 
 impl Template {
@@ -77,7 +80,7 @@ impl Template {
         client_for: ClientFor<'_>,
     ) -> Result<Self, CrashPointsError> {
         let coordinator = CoordinatorProcess::start(spec.clone()).await?;
-        let client = client(client_for, coordinator.ready())?;
+        let client = make_client(client_for, coordinator.ready())?;
         let prepared = client.prepare_drilled_saga(&kind.name).await?;
         let database = database(coordinator.ready());
         coordinator.kill()?;
@@ -116,26 +119,28 @@ impl Template {
     ) -> Result<RunEnd, CrashPointsError> {
         let deadline = Instant::now() + RUN_DEADLINE;
         let mut coordinator = CoordinatorProcess::start(spec).await?;
-        let first = client(client_for, coordinator.ready())?;
+        let mut client = make_client(client_for, coordinator.ready())?;
         if !rules.is_empty() {
-            first.set_faults(&FaultRules { rules }).await?;
+            client.set_faults(&FaultRules { rules }).await?;
         }
-        let created = first.create_drilled_saga(&self.kind.name, &self.saga).await;
+        let created = client.create_drilled_saga(&self.kind.name, &self.saga).await;
         if !crash {
             created?;
         }
         // With a crash ahead, the answer may not have got through.
         let mut crashed = None;
-        loop {
+        for look in 1.. {
             if let Some(ended) = coordinator.has_ended()? {
                 if crashed.is_some() || !crash || !ended.was_killed() {
                     return Ok(RunEnd::Died(ended.log));
                 }
                 crashed = Some(Instant::now());
                 coordinator = CoordinatorProcess::start(coordinator.into_spec()).await?;
+                client = make_client(client_for, coordinator.ready())?;
                 continue;
             }
-            if self.is_at_rest(&client(client_for, coordinator.ready())?).await {
+            let is_doomed = crash && crashed.is_none() && !self.kind.waits;
+            if (!is_doomed || look % LOOKS_BEFORE_A_CRASH == 0) && self.is_at_rest(&client).await {
                 let ending = self.read_ending(&database(coordinator.ready())).await?;
                 return Ok(RunEnd::AtRest {
                     ending: Box::new(ending),
@@ -144,14 +149,16 @@ impl Template {
                 });
             }
             if Instant::now() > deadline {
-                return Ok(RunEnd::NeverAtRest);
+                break;
             }
             tokio::time::sleep(POLL).await;
         }
+        Ok(RunEnd::NeverAtRest)
     }
 
     /// Whether the coordinator says that the saga is at rest. No answer is no: it may be dying this very moment.
     async fn is_at_rest(&self, client: &Client) -> bool {
+        let client = client.with_fresh_budget();
         if self.kind.waits {
             // Refused by one that has just died; asked again by the next look.
             let _ = client.nudge_drilled_saga(&self.kind.name, &self.saga).await;

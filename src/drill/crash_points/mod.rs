@@ -211,7 +211,7 @@ pub async fn run(
     tell: &(dyn Fn(Progress) + Sync),
 ) -> Result<Report, CrashPointsError> {
     let started = Instant::now();
-    let scratch = Scratch::new(options.keep)?;
+    let scratch = if options.keep { Scratch::new(true)? } else { Scratch::in_memory()? };
     let runner = Runner { options, client_for, scratch: scratch.path(), runs: AtomicUsize::new(0) };
     let kinds = runner.kinds().await?;
     let drilled: Vec<Drilled> = futures::stream::iter(kinds)

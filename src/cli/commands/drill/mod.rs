@@ -9,6 +9,7 @@ use crate::cli::config::{DbUrl, Source};
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Kind};
 use crate::client::base_url::BaseUrl;
+use crate::client::retry::RetryScope;
 use crate::client::{Client, ClientError, Config};
 use crate::drill::harness::HarnessError;
 use crate::drill::lab::DrillError;
@@ -84,7 +85,15 @@ fn parse_share(text: &str) -> Result<f64, String> {
 /// Makes clients for the coordinators that a drill starts.
 fn client_maker(ctx: &Context<'_>) -> impl Fn(BaseUrl) -> Result<Client, ClientError> + Sync + use<> {
     let budget = ctx.settings().timeout;
-    move |base| Client::new(Config { base, token: None, budget, retry: false, on_event: Arc::new(|_| {}) })
+    move |base| {
+        Client::new(Config {
+            base,
+            token: None,
+            budget,
+            retry: RetryScope::Nothing,
+            on_event: Arc::new(|_| {}),
+        })
+    }
 }
 
 /// Writes a report into a file of its own, whole or not at all.
