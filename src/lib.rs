@@ -18,6 +18,10 @@ pub mod watchdog;
 pub mod wire;
 
 #[cfg(test)]
+#[path = "../tests/support/fuzz.rs"]
+mod fuzz;
+
+#[cfg(test)]
 #[path = "../tests/support/postgres_proxy.rs"]
 mod postgres_proxy;
 

@@ -436,4 +436,32 @@ mod tests {
             let _ = read(&[start.as_bytes(), &bytes]);
         }
     }
+
+    #[test]
+    fn fuzzed_answers_end_or_are_refused() {
+        let seeds = [
+            "HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 12\r\n\r\n{\"name\":\"a\"}",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nt: x\r\n\r\nHTTP/1.1 ",
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 204 No Content\r\nset-cookie: session=x\r\nconnection: close\r\n\r\n",
+        ];
+        crate::fuzz::fuzz(&seeds, |bytes, random| {
+            // The same bytes at once and in pieces are the same answer.
+            let (mut whole, mut input) = (Reading::default(), Input::default());
+            input.add(bytes);
+            let at_once = whole.take(&mut input);
+            let (mut pieces, mut input) = (Reading::default(), Input::default());
+            let (mut left, mut in_pieces) = (bytes, Ok(Progress::Unfinished));
+            while in_pieces == Ok(Progress::Unfinished) && !left.is_empty() {
+                let (piece, rest) = left.split_at(1 + random.below(left.len().min(40)));
+                input.add(piece);
+                in_pieces = pieces.take(&mut input);
+                left = rest;
+            }
+            if at_once == Ok(Progress::Complete) {
+                assert_eq!(in_pieces, at_once);
+                assert!(whole.body_len() <= bytes.len());
+                assert_eq!(pieces.finish(), whole.finish());
+            }
+        });
+    }
 }

@@ -43,6 +43,12 @@ const RETRY_PERIOD: Duration = Duration::from_millis(100);
 /// Largest page that is taken: a thousand projects with the longest of names and descriptions are under a megabyte.
 const LARGEST_PAGE: usize = 16 * 1024 * 1024;
 
+/// Most pages that are read: far more than any run makes, and few enough that a server without an end is noticed.
+const MOST_PAGES: usize = 100_000;
+
+/// Longest page token that is sent back.
+const LONGEST_TOKEN: usize = 4096;
+
 /// All projects whose names begin with `prefix`, from the external API's list.
 ///
 /// # Errors
@@ -110,18 +116,23 @@ impl<'t> List<'t> {
         let target = self.target;
         let mut seen_tokens = HashSet::new();
         let mut token: Option<String> = None;
-        loop {
+        for _ in 0..MOST_PAGES {
             let body = self.page(operation, || target.list(operation, query, token.as_deref())).await?;
             let page: Page<'_> = serde_json::from_slice(&body)
                 .map_err(|_| format!("the list of projects is no list: {}", Excerpt::of(&body)))?;
+            let is_empty = page.items.is_empty();
             page.items.into_iter().for_each(&mut take);
             let Some(next) = page.next_page else { return Ok(()) };
             let next = next.into_owned();
+            if is_empty || next.len() > LONGEST_TOKEN {
+                return Err("the list of projects goes on behind its end".to_owned());
+            }
             if !seen_tokens.insert(next.clone()) {
                 return Err("the list of projects goes in circles".to_owned());
             }
             token = Some(next);
         }
+        Err("the list of projects has no end".to_owned())
     }
 
     /// One page, if need be at the second attempt or the third.

@@ -276,4 +276,16 @@ mod tests {
             assert!(error.contains(words), "{text}: {error}");
         }
     }
+
+    #[test]
+    fn fuzzed_rules_are_read_or_refused() {
+        let seeds = ["p99.9>250ms", "error_rate >= 0.5%", "throughput<100/s", "max>1m 30s", "in_doubt>0"];
+        crate::fuzz::fuzz_text(&seeds, |text, _| match text.parse::<Rule>() {
+            Ok(rule) => {
+                assert!(!rule.to_string().is_empty());
+                let _ = (judge(text, true), judge(text, false));
+            }
+            Err(error) => assert!(!error.to_string().contains(char::is_control), "{error}"),
+        });
+    }
 }

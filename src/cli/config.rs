@@ -10,6 +10,7 @@ use super::failure::Failure;
 use crate::client::base_url::BaseUrl;
 use crate::client::retry::RetryScope;
 use clap::ValueEnum;
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
@@ -185,9 +186,10 @@ impl fmt::Display for DbUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            // Passwords stand before the last `@` of the authority, or in the query; neither is needed to recognise it.
+            // Passwords stand before the first `@` or in the query; neither is needed to recognise it.
             Self::Postgresql(url) => {
                 let rest = url.split_once("//").map_or("", |(_, rest)| rest);
+                let rest = rest.split_once('@').map_or(rest, |(_, rest)| rest);
                 let rest = rest.split_once('?').map_or(rest, |(before, _)| before);
                 write!(f, "postgresql://{}", rest.rsplit_once('@').map_or(rest, |(_, host)| host))
             }
@@ -333,7 +335,8 @@ impl Sources<'_> {
         }
         if let Some(text) = variable(self.environment, variable_name)? {
             let value = text.parse().map_err(|error| {
-                Failure::unusable(format!("invalid value {text:?} of variable {variable_name}: {error}"))
+                let shown = without_login(&text);
+                Failure::unusable(format!("invalid value {shown:?} of variable {variable_name}: {error}"))
             })?;
             return Ok(Some(Chosen { value, source: Source::Variable }));
         }
@@ -374,6 +377,20 @@ fn variable(environment: &Environment<'_>, name: &str) -> Result<Option<String>,
             .into_string()
             .map(Some)
             .map_err(|_| Failure::unusable(format!("the value of variable {name} is not UTF-8"))),
+    }
+}
+
+/// A value that was refused, as it may be repeated: whatever else it is, it may be a URL with a password in it.
+pub(super) fn without_login(text: &str) -> Cow<'_, str> {
+    if text.contains('@') {
+        return Cow::Owned(match text.split_once("://") {
+            Some((scheme, _)) if !scheme.contains('@') => format!("{scheme}://…"),
+            _ => "…".to_owned(),
+        });
+    }
+    match text.split_once('?') {
+        Some((before, _)) => Cow::Owned(format!("{before}?…")),
+        None => Cow::Borrowed(text),
     }
 }
 

@@ -1,10 +1,12 @@
 //! What becomes of a command: an [`Outcome`] when it could give its answer, a [`Failure`] when not, and the exit code of
 //! each. `docs/exit-codes.md` says the same for people.
 
+use super::config::without_login;
 use crate::client::base_url::BaseUrlError;
 use crate::client::error::{CallError, ErrorAnswer, Problem, Unreadable};
 use crate::client::token::TokenError;
 use crate::observe::found_out::ChangeError;
+use clap::error::{ContextKind, ContextValue};
 use http::StatusCode;
 use std::error::Error;
 use std::io;
@@ -138,7 +140,12 @@ impl Failure {
     }
 
     /// What clap has to say: wrong usage, or the help that was asked for.
-    pub(super) fn from_clap(error: clap::Error) -> Self {
+    pub(super) fn from_clap(mut error: clap::Error) -> Self {
+        // It repeats values that were refused, and those of URLs may hold a password.
+        if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) {
+            let shown = without_login(value).into_owned();
+            error.insert(ContextKind::InvalidValue, ContextValue::String(shown));
+        }
         let kind = if error.use_stderr() { Kind::Unusable } else { Kind::Help };
         Self::new(kind, error.render().to_string())
     }
@@ -249,7 +256,7 @@ impl From<CallError> for Failure {
                     .because(cause)
                     .hint(hint)
             }
-            Problem::TooLarge { .. } | Problem::EndlessPages { .. } => {
+            Problem::TooLarge { .. } | Problem::BadPage { .. } | Problem::EndlessPages { .. } => {
                 Self::new(Kind::Nonsense, format!("cannot make sense of the answer from {base}"))
                     .because(cause)
             }

@@ -63,14 +63,19 @@ impl FromStr for BaseUrl {
     type Err = BaseUrlError;
 
     fn from_str(text: &str) -> Result<Self, BaseUrlError> {
+        let no_scheme = || match text.contains('@') {
+            // Its words would be repeated, and what stands there may be a password.
+            true => BaseUrlError::Credentials,
+            false => BaseUrlError::NoScheme(text.to_owned()),
+        };
         let url = match Url::parse(text) {
             // `localhost:12221` parses as a URL of the scheme `localhost`.
             Ok(url) if !text.contains("://") || url.cannot_be_a_base() => {
-                return Err(BaseUrlError::NoScheme(text.to_owned()));
+                return Err(no_scheme());
             }
             Ok(url) => url,
             Err(_) if !text.contains("://") && Url::parse(&format!("http://{text}")).is_ok() => {
-                return Err(BaseUrlError::NoScheme(text.to_owned()));
+                return Err(no_scheme());
             }
             Err(error) => return Err(BaseUrlError::Malformed(error.to_string())),
         };
@@ -124,10 +129,38 @@ mod tests {
             ("ftp://h", "scheme \"ftp\" is not supported, only http is"),
             ("http://", "not a URL: empty host"),
             ("http://h:99999", "not a URL: invalid port number"),
+            ("u:secret@h:80", "a URL must not hold a user or password; use a token file"),
             ("http://u:secret@h", "a URL must not hold a user or password; use a token file"),
             ("http://h/?a=b", "a base URL has no query and no fragment"),
         ] {
             assert_eq!(text.parse::<BaseUrl>().unwrap_err().to_string(), error, "{text:?}");
         }
+    }
+
+    #[test]
+    fn fuzzed_urls_are_usable_or_refused() {
+        let seeds = [
+            "http://127.0.0.1:12221",
+            "http://[fd00:1122:3344:101::2]:12232/",
+            "http://saga.example:80/api/v1/",
+            "http://user:PLANTED@h:1/a",
+            "saga.example:12221",
+            "https://h/?a=b#c",
+        ];
+        crate::fuzz::fuzz_text(&seeds, |text, _| match text.parse::<BaseUrl>() {
+            Ok(base) => {
+                let url = base.join(["bgtasks", "view", text]);
+                assert_eq!(url.host_str(), base.0.host_str(), "what is below a base is on the same host");
+                assert_eq!(url.port_or_known_default(), Some(base.port()));
+                assert!(base.authority().ends_with(&base.port().to_string()));
+                assert!(!base.host().is_empty() && !base.path_prefix().ends_with('/'));
+                let again: BaseUrl = base.to_string().parse().expect("what is shown can be given again");
+                assert_eq!(again.to_string(), base.to_string());
+            }
+            Err(error) => {
+                let told = error.to_string();
+                assert!(!told.contains("PLANTED@"), "{told}");
+            }
+        });
     }
 }

@@ -8,6 +8,9 @@ use super::excerpt::Excerpt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+/// Most characters of a path or a reason that are told.
+const MOST_WORDS: usize = 400;
+
 /// Reads a whole answer as JSON of a known shape.
 pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unreadable> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
@@ -36,10 +39,19 @@ fn wrong_shape(path: &str, error: &serde_json::Error) -> Unreadable {
     // The position in the text says less than the path.
     let reason = text.split_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
     Unreadable::WrongShape {
-        path: if path == "." { "the top".to_owned() } else { path.to_owned() },
+        path: if path == "." { "the top".to_owned() } else { harmless(path) },
         // A server's words can be in there: wrong values are quoted in the message.
-        reason: reason.escape_debug().to_string().replace("\\\"", "\""),
+        reason: harmless(reason),
     }
+}
+
+/// What may hold a server's words, of any length, as part of a message.
+fn harmless(text: &str) -> String {
+    let mut harmless: String = text.chars().take(MOST_WORDS).flat_map(char::escape_debug).collect();
+    if text.chars().nth(MOST_WORDS).is_some() {
+        harmless.push('…');
+    }
+    harmless.replace("\\\"", "\"")
 }
 
 fn not_json(bytes: &[u8]) -> Unreadable {
@@ -94,5 +106,12 @@ mod tests {
     fn hostile_words_are_escaped() {
         let error = from_bytes::<u64>(b"\"\\u001b[2J\"").unwrap_err().to_string();
         assert!(!error.contains('\u{1b}'), "{error:?}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_quoted_no_further_than_anybody_reads() {
+        let text = format!("{:?}", "x".repeat(1_000_000));
+        let error = from_bytes::<u64>(text.as_bytes()).expect_err("no number").to_string();
+        assert!(error.len() < 500 && error.ends_with("xxx…"), "{}", error.len());
     }
 }

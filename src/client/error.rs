@@ -75,6 +75,14 @@ pub enum Problem {
     /// Success, but not what was promised.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
+    /// A page that another cannot follow, and one that is said to.
+    #[error(
+        "after an empty page, or with a page token that nobody can send, the server says that there is more: {token}"
+    )]
+    BadPage {
+        /// The token.
+        token: Excerpt,
+    },
     /// A server that never comes to an end.
     #[error("the server gave page token {token} twice; its list would never end")]
     EndlessPages {
@@ -114,11 +122,13 @@ pub enum Unreadable {
 fn describe_status(status: StatusCode, body: &ErrorAnswer) -> String {
     match body {
         ErrorAnswer::Parsed(error) => {
-            let code = error.error_code.as_deref().map(|code| format!(", {code:?}")).unwrap_or_default();
-            // Debug of a string escapes what a terminal would obey.
+            let code = error.error_code.as_deref().map(|code| format!(", {}", Excerpt::of(code.as_bytes())));
+            let code = code.unwrap_or_default();
+            // Excerpts write out what a terminal would obey, and end.
             format!(
-                "the server answered {status}{code}: {:?} (request {:?})",
-                error.message, error.request_id
+                "the server answered {status}{code}: {} (request {})",
+                Excerpt::of_words(&error.message),
+                Excerpt::of(error.request_id.as_bytes())
             )
         }
         ErrorAnswer::Foreign(beginning) if beginning.is_empty() => {

@@ -20,6 +20,12 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Sagas per page. A Nexus accepts up to 10,000; this many are some hundred kilobytes.
 const PAGE: &str = "1000";
 
+/// Largest list that is accepted, all pages together, in bytes: more than a million sagas, and little enough to hold.
+const LARGEST_LIST: usize = 256 * 1024 * 1024;
+
+/// Longest page token that is sent back. A Nexus's are some hundred characters.
+const LONGEST_TOKEN: usize = 4096;
+
 /// A background task as we understand it, and as it came.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FetchedTask {
@@ -96,22 +102,29 @@ impl Client {
         let mut sagas = Vec::new();
         let mut seen = BTreeSet::new();
         let mut token: Option<String> = None;
-        loop {
+        let mut received = 0;
+        let problem = loop {
             let mut query = vec![("limit", PAGE)];
             if let Some(token) = &token {
                 query.push(("page_token", token));
             }
-            let page: SagaPage = self.fetch(&call, &query).await?;
+            let answer = self.succeed(&call, &query, None).await?;
+            received += answer.body.len();
+            let page: SagaPage = self.read(call.clone(), &answer)?;
+            let is_empty = page.items.is_empty();
             sagas.extend(page.items);
             match page.next_page {
                 None => return Ok(sagas),
-                Some(next) if seen.insert(next.clone()) => token = Some(next),
-                Some(next) => {
-                    let problem = Problem::EndlessPages { token: Excerpt::of(next.as_bytes()) };
-                    return Err(CallError { call, base: self.base().clone(), problem, is_in_doubt: false });
+                // An empty page has nothing that a token could go on behind, and ours would outgrow any URL.
+                Some(next) if is_empty || next.len() > LONGEST_TOKEN => {
+                    break Problem::BadPage { token: Excerpt::of(next.as_bytes()) };
                 }
+                Some(_) if received > LARGEST_LIST => break Problem::TooLarge { limit: LARGEST_LIST },
+                Some(next) if seen.insert(next.clone()) => token = Some(next),
+                Some(next) => break Problem::EndlessPages { token: Excerpt::of(next.as_bytes()) },
             }
-        }
+        };
+        Err(CallError { call, base: self.base().clone(), problem, is_in_doubt: false })
     }
 
     /// One saga in the coordinator's memory; `None` if it does not know it.
@@ -251,5 +264,35 @@ mod tests {
         assert_eq!(read("saga_recovery"), None);
         assert_eq!(read("saga_recovery=soon"), None);
         assert_eq!(iterations(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn fuzzed_iterations_are_read_or_left() {
+        let seeds = ["saga_recovery=8, sec_heartbeat=31", "a=1,b=2,,c=18446744073709551616", "=", ""];
+        crate::fuzz::fuzz(&seeds, |bytes, _| {
+            let Ok(value) = http::HeaderValue::from_bytes(bytes) else { return };
+            let name = http::HeaderName::from_static(ITERATIONS_HEADER);
+            if let Some(read) = iterations(&HeaderMap::from_iter([(name, value)])) {
+                assert!(read.len() <= bytes.len());
+            }
+        });
+    }
+
+    #[test]
+    fn fuzzed_pages_of_sagas_are_read_or_refused() {
+        let seeds = [
+            r#"{"items":[{"id":"0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0001","state":{"state":"succeeded"}}],"next_page":"x"}"#,
+            r#"{"items":[{"id":"0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0001","state":{"state":"failed","error_node_name":"n",
+                "error_info":{"error":"action_failed","source_error":{"a":[1]}}}}],"next_page":null}"#,
+            r#"{"message":"no","error_code":null,"request_id":"r"}"#,
+        ];
+        crate::fuzz::fuzz(&seeds, |bytes, _| {
+            if let Err(error) = decode::from_bytes::<SagaPage>(bytes) {
+                let told = error.to_string();
+                assert!(!told.contains(char::is_control), "{told:?}");
+                assert!(told.len() < 20_000, "{}", told.len());
+            }
+            let _ = serde_json::from_slice::<crate::wire::error::ErrorBody>(bytes);
+        });
     }
 }

@@ -48,7 +48,7 @@ pub fn excerpt_bytes(bytes: &[u8], max: usize) -> String {
 }
 
 /// Whether a character does something to a terminal, or to the order in which others are shown, instead of showing.
-pub(super) fn is_hazardous(character: char) -> bool {
+pub(crate) fn is_hazardous(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{200b}'..='\u{200f}' // zero width, and marks of direction

@@ -591,3 +591,17 @@ fn a_file_of_something_else_is_refused() {
     let error = Ledger::read(of_the_future.to_string().as_bytes()).expect_err("another format");
     assert_eq!(error, "it has format 2, and this version reads 1");
 }
+
+#[test]
+fn fuzzed_state_files_are_read_or_refused() {
+    let mut ledger = Ledger::new();
+    let mut seed = ledger.snapshot();
+    seed.extend_from_slice(b"1\n2\n");
+    ledger.begin(Memory::default(), Vec::new());
+    crate::fuzz::fuzz(&[seed, ledger.snapshot()], |bytes, _| {
+        if let Ok(ledger) = Ledger::read(bytes) {
+            let resumed = ledger.resumed();
+            assert_eq!(Ledger::read(&resumed.snapshot()), Ok(resumed));
+        }
+    });
+}

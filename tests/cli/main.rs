@@ -13,6 +13,8 @@ mod failover;
 #[path = "../support/fault_proxy.rs"]
 mod fault_proxy;
 mod faults;
+mod hostile_clients;
+mod hostile_servers;
 #[path = "../support/postgres.rs"]
 mod postgres;
 #[path = "../support/postgres_proxy.rs"]
@@ -24,6 +26,7 @@ mod retries;
 mod sagas;
 mod sagas_postgres;
 mod scratch_postgres;
+mod secrets;
 mod secs;
 mod security;
 mod show;

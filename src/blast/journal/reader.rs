@@ -113,8 +113,13 @@ impl Journal {
     ///
     /// When it cannot be read, or is none.
     pub fn read(path: &Path) -> Result<Self, JournalError> {
+        let file = File::open(path).map_err(|source| JournalError::Read { path: path.to_owned(), source })?;
+        Self::read_from(BufReader::new(file), path)
+    }
+
+    /// Reads what is in the file at `path`.
+    pub(super) fn read_from(mut reader: impl BufRead, path: &Path) -> Result<Self, JournalError> {
         let failed = |source| JournalError::Read { path: path.to_owned(), source };
-        let mut reader = BufReader::new(File::open(path).map_err(failed)?);
         let mut line = Vec::new();
         reader.read_until(b'\n', &mut line).map_err(failed)?;
         let header: Header =

@@ -138,3 +138,26 @@ fn a_full_disk_is_noticed_and_told() {
     assert_eq!(error.source.kind(), io::ErrorKind::StorageFull);
     assert!(Recorder::create(Path::new("/dev/full"), &header(), &names()).is_err());
 }
+
+#[test]
+fn fuzzed_journals_are_read_or_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("journal");
+    let seeds: Vec<Vec<u8>> = [true, false]
+        .map(|is_whole| {
+            written(&path, is_whole);
+            let seed = std::fs::read(&path).expect("what was written");
+            std::fs::remove_file(&path).expect("it is there");
+            seed
+        })
+        .into();
+    crate::fuzz::fuzz(&seeds, |bytes, _| match Journal::read_from(bytes, Path::new("journal")) {
+        Ok(journal) => {
+            let (requests, without_line) = journal.requests(&[RequestId { worker: 0, number: 3 }]);
+            let Totals { started, done, failed, in_doubt, .. } = journal.totals;
+            assert_eq!(started, done + failed + in_doubt);
+            assert_eq!(requests.len() as u64, started + without_line);
+        }
+        Err(error) => assert!(!error.to_string().contains(char::is_control), "{error}"),
+    });
+}

@@ -5,6 +5,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
 use crate::cli::suggest::closest;
 use crate::client::ListedTask;
+use crate::client::excerpt::Excerpt;
 use crate::observe::activation::{self, UnknownTask};
 use crate::observe::recovery::Recovery;
 use crate::observe::task::{TaskView, details};
@@ -161,7 +162,8 @@ fn judge(tasks: Vec<ListedTask>) -> CommandResult {
     match tasks.into_iter().find_map(|listed| Some((listed.name, listed.task.err()?))) {
         None => Ok(Outcome::Good),
         Some((name, error)) => {
-            Err(Failure::new(Kind::Nonsense, format!("cannot read task {name:?}")).caused_by(&error))
+            Err(Failure::new(Kind::Nonsense, format!("cannot read task {}", Excerpt::of(name.as_bytes())))
+                .caused_by(&error))
         }
     }
 }

@@ -11,7 +11,7 @@
 //! timeout = "5s"
 //! ```
 
-use super::{Environment, Failure};
+use super::{Environment, Failure, without_login};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -75,8 +75,13 @@ pub(super) fn load(
             );
         }
     };
-    let Root { mut contexts } = toml::from_str(&text).map_err(|error| {
-        let line = error.span().map_or(1, |span| line_of(&text, span.start));
+    read(&text, path, context)
+}
+
+/// Reads the context that is asked for from the text of a config file.
+pub(super) fn read(text: &str, path: PathBuf, context: Option<&str>) -> Result<Option<ContextFile>, Failure> {
+    let Root { mut contexts } = toml::from_str(text).map_err(|error| {
+        let line = error.span().map_or(1, |span| line_of(text, span.start));
         Failure::unusable(format!("{}:{line}: {}", path.display(), error.message().replace('\n', "; ")))
     })?;
     let name = context.unwrap_or(DEFAULT_CONTEXT);
@@ -93,7 +98,7 @@ pub(super) fn load(
     };
     let mut values = BTreeMap::new();
     for (key, value) in table {
-        let line = line_of(&text, key.span().start);
+        let line = line_of(text, key.span().start);
         let key = key.into_inner();
         if !KEYS.contains(&key.as_str()) {
             return Err(Failure::unusable(format!(
@@ -128,8 +133,10 @@ impl ContextFile {
     {
         let Some((value, line)) = self.values.get(key) else { return Ok(None) };
         let invalid = |reason: &dyn fmt::Display| {
+            let value = value.to_string();
+            let shown = without_login(&value);
             Failure::unusable(format!(
-                "{}:{line}: invalid value {value} of key {key:?}: {reason}",
+                "{}:{line}: invalid value {shown} of key {key:?}: {reason}",
                 self.path.display()
             ))
         };

@@ -111,4 +111,21 @@ mod tests {
             proptest::prop_assert_eq!(included, known);
         }
     }
+
+    #[test]
+    fn fuzzed_hosts_are_ours_or_foreign() {
+        let seeds = ["127.0.0.1:12221", "[::1]:8080", "localhost", "saga.example.:80", "[fe80::1%25eth0]:1"];
+        let hosts = hosts(Ipv4Addr::LOCALHOST);
+        crate::fuzz::fuzz_text(&seeds, move |text, _| {
+            if hosts.include(text) {
+                let host = host_of(text).expect("what is ours has a host");
+                let name = host.trim_end_matches('.').to_ascii_lowercase();
+                let is_ours = name == "localhost" || name == "saga.example";
+                assert!(
+                    is_ours || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()),
+                    "{text}"
+                );
+            }
+        });
+    }
 }

@@ -121,4 +121,20 @@ mod tests {
             prop_assert_eq!(Sessions::new([3; 32]).user_at(&text, 0), None);
         }
     }
+
+    #[test]
+    fn fuzzed_sessions_let_nobody_else_in() {
+        let sessions = Sessions::new([4; 32]);
+        let seeds = [sessions.open_until("main/alice", 1_000), sessions.open_until("main/alice", 2_000)];
+        crate::fuzz::fuzz_text(&seeds, move |text, _| {
+            // Two good ones may be mixed; what comes of it is still of the only user there is, and one of these two.
+            if let Some(user) = sessions.user_at(text, 0) {
+                assert_eq!(user, "main/alice");
+                assert!(
+                    text.starts_with("main/alice|1000|") || text.starts_with("main/alice|2000|"),
+                    "{text}"
+                );
+            }
+        });
+    }
 }

@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 /// not take the coordinator down.
 const MOST_MEMORY_KIB: u32 = 256 * 1024;
 
+/// Most parts that a hash may have its password checked in at the same time.
+const MOST_LANES: u32 = 64;
+
 /// Why a users file cannot be used. No hash is ever told.
 #[derive(Debug, thiserror::Error)]
 pub enum UsersError {
@@ -141,15 +144,20 @@ fn parse(text: &str) -> Result<HashMap<String, String>, (usize, &'static str)> {
 
 fn check_hash(text: &str) -> Result<(), &'static str> {
     const NO_HASH: &str = "has no argon2id hash after the colon";
+    const TOO_DEAR: &str = "has a hash that would take too long to check";
     let hash = PasswordHash::new(text).map_err(|_| NO_HASH)?;
     let is_argon2id =
         Algorithm::try_from(hash.algorithm).is_ok_and(|algorithm| algorithm == Algorithm::Argon2id);
+    // Looked at first, for the library multiplies it before it looks.
+    if hash.params.get_decimal("p").is_some_and(|lanes| lanes > MOST_LANES) {
+        return Err(TOO_DEAR);
+    }
     let params = argon2::Params::try_from(&hash).map_err(|_| NO_HASH)?;
     if !is_argon2id || hash.hash.is_none() || hash.salt.is_none() {
         return Err(NO_HASH);
     }
     if params.m_cost() > MOST_MEMORY_KIB || params.t_cost() > 16 {
-        return Err("has a hash that would take too long to check");
+        return Err(TOO_DEAR);
     }
     Ok(())
 }
@@ -214,5 +222,18 @@ mod tests {
         fn any_text_is_read_without_a_panic(text in "(\\PC|\n|:|/|\\$argon2id){0,60}") {
             let _ = parse(&text);
         }
+    }
+
+    #[test]
+    fn fuzzed_users_files_are_read_or_refused() {
+        let good = format!("# who\nmain/alice:{}\n", hash("a"));
+        let seeds =
+            [good.clone() + &good.replace("alice", "bob"), good.replace("m=19456,t=2", "m=1,t=99999"), good];
+        crate::fuzz::fuzz_text(&seeds, |text, _| {
+            if let Ok(users) = parse(text) {
+                assert!(users.keys().all(|user| is_user_name(user)));
+                assert!(users.values().all(|hash| check_hash(hash).is_ok()));
+            }
+        });
     }
 }

@@ -491,3 +491,32 @@ fn what_the_database_adds() {
     note: what became of the recovered sagas is not known: not asked
     "#);
 }
+
+#[test]
+fn fuzzed_reports_are_shown_whatever_they_hold() {
+    let compact = |path: &str| {
+        let path = [env!("CARGO_MANIFEST_DIR"), "/fixtures/nexus/", path].concat();
+        let text = std::fs::read_to_string(path).expect("a fixture");
+        serde_json::from_str::<Value>(&text).expect("JSON").to_string()
+    };
+    // Both vintages, ours with its passes, and one that runs.
+    let seeds = [
+        compact("task-2024.json"),
+        compact("task-2026.json"),
+        compact("task-running.json"),
+        task(idle(), report()).raw.to_string(),
+    ];
+    crate::fuzz::fuzz(&seeds, |bytes, random| {
+        let Ok(task) = crate::client::decode::from_bytes(bytes) else { return };
+        let raw = crate::client::decode::from_bytes(bytes).expect("what has a shape is JSON");
+        let status = status(&FetchedTask { task, raw }, &Part::Missing("no info".to_owned()));
+        // In a debug build tables take ten times as long as everything before.
+        if random.below(8) != 0 {
+            return;
+        }
+        let shown = picture(&status, |look| look, Limit::None);
+        let is_harmful = |c: char| c != '\n' && crate::render::escape::is_hazardous(c);
+        assert!(!shown.contains(is_harmful), "{shown:?}");
+        serde_json::to_string(&status).expect("what was read can be written");
+    });
+}

@@ -3,6 +3,7 @@
 mod against_steno;
 mod damage;
 mod engine;
+mod fuzzed;
 mod stories;
 
 use super::record::{EventRecord, Field, SagaRecord, SagaRecords};

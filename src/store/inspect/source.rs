@@ -255,4 +255,17 @@ mod tests {
         assert!(!table.is_indexed_by(&["name"]), "it does not hold every row");
         assert!(table.is_partly_indexed_by(&["name"], |predicate| predicate == "x"));
     }
+
+    #[test]
+    fn fuzzed_definitions_of_indexes_are_read_or_left() {
+        let seeds = [
+            "CREATE UNIQUE INDEX a ON saga (time_created DESC, \"id\") WHERE saga_state != 'done'",
+            "CREATE INDEX b ON public.saga USING btree (current_sec, id) STORING (name)",
+        ];
+        crate::fuzz::fuzz_text(&seeds, |text, _| {
+            if let Some(index) = Index::parse(text) {
+                assert!(!index.columns.is_empty());
+            }
+        });
+    }
 }

@@ -176,4 +176,16 @@ mod tests {
             wrong.parse::<When>().expect_err(wrong);
         }
     }
+
+    #[test]
+    fn fuzzed_moments_are_read_or_refused() {
+        let seeds = ["2h 5m ago", "90s", "2026-11-01T08:30:00+02:00", "2026-11-01 08:30:05.5", "2026-11-01"];
+        let now: Time = "2026-11-02T12:00:00Z".parse().expect("a time");
+        crate::fuzz::fuzz_text(&seeds, move |text, _| {
+            if let Ok(when) = text.parse::<When>() {
+                let _ = rfc3339(when.at(now));
+                let _ = crate::render::time::age(now, when.at(now));
+            }
+        });
+    }
 }
