@@ -160,3 +160,63 @@ fn databases_that_are_not_there_are_named() {
     assert!(run.stderr.contains("Connection refused") && !run.stderr.contains("s3cret"), "{run}");
     assert!(!env.path().join("none.db").exists());
 }
+
+/// How often a task of a coordinator has run to its end.
+fn completed(coordinator: &Coordinator, task: &str) -> i64 {
+    let run = coordinator.env().run(&["tasks", "list", "-o", "json"]);
+    assert_eq!(run.code, 0, "{run}");
+    let tasks = json(&run);
+    let task = tasks.as_array().expect("a list").iter().find(|known| known["name"] == task);
+    task.expect("a task of every coordinator")["last"]["iteration"].as_i64().unwrap_or(0)
+}
+
+#[test]
+fn idle_passes_write_nothing_and_a_heartbeat_one_row() {
+    // A server of its own: what it counts is counted for all of its databases.
+    let server = Server::start();
+    let database = server.database();
+    let env = on(&database);
+    let coordinator = coordinator(&env, "idle", &database.url());
+    // One that waits is found by every pass and left alone.
+    assert_eq!(coordinator.env().run(&["demo-saga", "create"]).code, 0);
+    listed(&env, &[], 1);
+
+    // Every row with the transaction that wrote it, without those of the registry.
+    let tables = database.sql(
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace \
+         AND relname <> 'sec' ORDER BY 1",
+    );
+    assert!(tables.lines().count() > 5, "{tables}");
+    let rows = || {
+        let of = |table: &str| {
+            database.sql(&format!("SELECT '{table}', xmin, ctid, t::TEXT FROM {table} AS t ORDER BY ctid"))
+        };
+        tables.lines().map(of).filter(|rows| !rows.is_empty()).collect::<Vec<_>>()
+    };
+    // Only transactions that write something are given a number.
+    let writing = || database.sql("SELECT txid_snapshot_xmax(txid_current_snapshot())");
+    let registry =
+        || database.sql("SELECT id, internal_address, state, time_started, writer_session FROM sec");
+    let counted = || writing().parse::<i64>().expect("a number");
+    let heartbeats = || completed(&coordinator, "sec_heartbeat");
+
+    // The listing of tables and rows is done first, so that little time passes between the counts.
+    let (rows_before, registry_before) = (rows(), registry());
+    assert!(rows_before.iter().any(|rows| rows.starts_with("saga|")), "{rows_before:?}");
+    let (beats_before, count_before) = (heartbeats(), counted());
+    const PASSES: usize = 10;
+    for _ in 0..PASSES {
+        for task in ["recovery", "sec_adoption"] {
+            let run = coordinator.env().run(&["activate", task]);
+            assert_eq!(run.code, 0, "{run}");
+        }
+    }
+    let (written, beats) = (counted() - count_before, heartbeats() - beats_before);
+    // A heartbeat may have been under way at either count.
+    assert!(
+        (0..=beats + 1).contains(&written),
+        "{written} transactions wrote something in {beats} heartbeats"
+    );
+    assert!(written < i64::try_from(PASSES).expect("a small number"), "{written} in {PASSES} passes");
+    assert_eq!((rows(), registry()), (rows_before, registry_before));
+}

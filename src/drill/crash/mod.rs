@@ -1,10 +1,10 @@
 //! `drill crash`: kill a coordinator under load, again and again, and prove each time that nothing came of it.
 //!
-//! Each cycle makes load, kills the coordinator with SIGKILL at a random moment, starts it again on the same data, waits
-//! until everything that was in flight is at rest, and holds what clients were told against what is on record. The load is
-//! projects, or sagas of a service that embeds the library. A share of
-//! the sagas is made to fail at a random node, so that kills meet unwinding as well; and in every third cycle recovery
-//! itself is killed, up to three times in a row. Kills come while the load is on, so requests are lost in all phases.
+//! Each cycle makes load, kills the coordinator with SIGKILL at a random moment at which sagas are in flight, starts it
+//! again on the same data, waits until everything that was in flight is at rest, and holds what clients were told against
+//! what is on record. The load is projects, or sagas of a service that embeds the library. A share of the sagas is made to
+//! fail at a random node, so that kills meet unwinding as well; and in every third cycle recovery itself is killed, up to
+//! three times in a row. Kills come while the load is on, so requests are lost in all phases.
 
 mod load;
 
@@ -13,6 +13,7 @@ use super::harness::{CoordinatorProcess, CoordinatorSpec, Scratch};
 use super::lab::{ClientFor, DrillError, LogVerdicts, Records, client};
 use crate::observe::status::{self, Status};
 use crate::reconcile::Verdict;
+use crate::store::secs::count_unfinished;
 use crate::wire::ids::SagaId;
 use crate::wire::time::now;
 use load::Workload;
@@ -25,7 +26,7 @@ use std::time::{Duration, Instant};
 /// Shortest and longest load between the first acknowledgement and the kill, in milliseconds.
 const LOAD_MS: std::ops::Range<u64> = 60..400;
 
-/// Longest wait for the first acknowledgement, and the time between two looks.
+/// Longest wait for the first acknowledgement and for sagas in flight, and the time between two looks.
 const LOAD_PATIENCE: Duration = Duration::from_secs(20);
 const LOAD_POLL: Duration = Duration::from_millis(2);
 
@@ -234,7 +235,7 @@ impl Run<'_> {
             tokio::time::sleep(LOAD_POLL).await;
         }
         tokio::time::sleep(Duration::from_millis(random.random_range(LOAD_MS))).await;
-        coordinator.kill()?;
+        self.kill_with_sagas_in_flight(coordinator, patience).await?;
         load.stop_now().await?;
 
         let mut kills = 1;
@@ -289,6 +290,29 @@ impl Run<'_> {
             recovery_errors: counters.as_ref().map_or(0, |counters| counters.recovery_errors),
             problems,
         })
+    }
+
+    /// Kills a coordinator while the database has sagas that are not at rest. Sagas come in waves, so a moment that is chosen
+    /// by the clock alone may lie between two of them, and nothing is left to recover. One that is stopped in its tracks
+    /// begins nothing between the look and the kill; only what was on its way to the disk may still arrive. When patience is
+    /// over it is killed all the same.
+    async fn kill_with_sagas_in_flight(
+        &self,
+        coordinator: CoordinatorProcess,
+        patience: Instant,
+    ) -> Result<(), DrillError> {
+        let records = Records::open(self.database.url(coordinator.ready())).await?;
+        loop {
+            coordinator.freeze()?;
+            // What was stopped may stand in the way of looking; then it is let go on, as if nothing had been found.
+            let unfinished = count_unfinished(records.store()).await.unwrap_or_default();
+            if !unfinished.is_empty() || Instant::now() > patience {
+                coordinator.kill()?;
+                return Ok(());
+            }
+            coordinator.thaw()?;
+            tokio::time::sleep(LOAD_POLL).await;
+        }
     }
 }
 

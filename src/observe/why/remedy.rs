@@ -1,6 +1,7 @@
 //! What an operator can do about a verdict. Pure.
 //!
-//! Only what this program or a person can really do, the harmless first. What cannot be taken back says so.
+//! Only what this program or a person can really do, the harmless first. What cannot be taken back says so. Commands are
+//! named with the flag that they need, so that they can be copied; each shows its plan and asks before it does anything.
 
 use super::judge::standing_failure;
 use super::{Contact, EngineKind, Liveness, OwnerFacts, Verdict, Why};
@@ -18,6 +19,12 @@ pub(super) fn suggest(reading: &Reading<'_>, facts: &OwnerFacts, why: &Why) -> V
                 next.push(find_owner(facts));
             }
             next.push("wait: it goes on when the open action ends; `sagactl sagas slow` says how long such nodes take".to_owned());
+            if why.verdict == Verdict::Running {
+                next.push(format!(
+                    "if it never ends: stop its owner, `sagactl sagas inject-error {id} -w`, and start the owner again: the action \
+                     then counts as failed, and what came before it is undone"
+                ));
+            }
         }
         Verdict::BetweenNodes => {
             if why.owner.liveness == Liveness::Unknown {
@@ -39,23 +46,39 @@ pub(super) fn suggest(reading: &Reading<'_>, facts: &OwnerFacts, why: &Why) -> V
         }
         Verdict::OwnerDead => {
             next.push("start its owner again: it recovers its sagas by itself".to_owned());
-            if let (EngineKind::Ours, Some(sec_id)) = (facts.engine, why.owner.sec_id) {
-                next.push(format!(
-                    "if it is gone for good, `sagactl secs expunge {sec_id}` lets another SEC adopt its sagas; be sure that \
-                     it is not only cut off"
-                ));
-            }
+            let last_resort = match (facts.engine, why.owner.sec_id) {
+                (EngineKind::Ours, Some(sec_id)) => {
+                    format!("`sagactl secs expunge {sec_id} -w` lets another SEC adopt its sagas")
+                }
+                _ => format!("`sagactl sagas reassign --saga {id} --to SEC -w` gives it to another SEC"),
+            };
+            next.push(format!("if it is gone for good, {last_resort}; be sure that it is not only cut off"));
         }
         Verdict::OwnerGone => {
-            next.push(
-                "let a living SEC adopt it: re-assign it, then `sagactl activate recovery` there".to_owned(),
-            );
+            if let (EngineKind::Ours, Some(_)) = (facts.engine, why.owner.sec_id) {
+                next.push(
+                    "a coordinator that runs on the same database adopts it by itself; `sagactl activate sec_adoption` makes \
+                     that come now"
+                        .to_owned(),
+                );
+            }
+            next.push(format!(
+                "`sagactl sagas reassign --saga {id} --to SEC -w` gives it to a living SEC (`sagactl secs list` knows them); \
+                 then `sagactl activate recovery` there"
+            ));
             if matches!(facts.contact, Contact::Answers { .. }) {
                 next.push("stop the old owner first: it answers though it is expunged".to_owned());
             }
         }
         Verdict::Phantom => {
             next.push("restart its owner: it recovers at start what it overlooks now".to_owned());
+            if facts.engine == EngineKind::Ours {
+                next.push(
+                    "to let the owner finish what it runs first: `sagactl quiesce start -w`, and `sagactl quiesce status` until it \
+                     has quiesced"
+                        .to_owned(),
+                );
+            }
             next.push(
                 "before that, keep the owner's log and `sagactl status -o json`: this ought not to happen"
                     .to_owned(),
@@ -103,10 +126,11 @@ fn unrecoverable(facts: &OwnerFacts, why: &Why, show: &str, next: &mut Vec<Strin
         next.push("look by hand at what it was to make: nothing and nobody takes it up again".to_owned());
         return;
     }
-    next.push(
-        "an operator can abandon it, which stops the attempts and undoes nothing: what it did is to be put right by hand"
-            .to_owned(),
-    );
+    next.push(format!(
+        "`sagactl sagas abandon {} -w` gives it up, which stops the attempts and undoes nothing: what it did is to be put \
+         right by hand",
+        why.saga_id
+    ));
 }
 
 /// Whether a failed recovery says that its coordinator does not know an action of the saga.

@@ -438,3 +438,34 @@ fn every_verdict_has_a_word_of_its_own() {
         assert_eq!(serde_json::to_value(verdict).expect("a word"), verdict.as_str());
     }
 }
+
+#[test]
+fn remedies_are_commands_that_can_be_copied() {
+    let advises = |why: &Why, command: &str| {
+        let command = format!("`{command}`");
+        assert!(why.next.iter().any(|line| line.contains(&command)), "{command} in {:?}", why.next);
+    };
+    let running = saga("running", &STARTED);
+    let id = running.id;
+    let fresh = RecoveryFacts { last_success: Some(at(500)), ..recovery() };
+    let why = ask(&running, &alive(Memory::Running));
+    assert_eq!(why.verdict, Verdict::Running);
+    advises(&why, &format!("sagactl sagas inject-error {id} -w"));
+    let why = ask(&running, &silent(true, 0));
+    assert_eq!(why.verdict, Verdict::OwnerDead);
+    advises(&why, &format!("sagactl secs expunge {} -w", sec(1)));
+    let theirs = OwnerFacts { engine: EngineKind::Nexus, ..silent(true, 0) };
+    advises(&ask(&running, &theirs), &format!("sagactl sagas reassign --saga {id} --to SEC -w"));
+    let expunged = OwnerFacts { registry: registered("expunged", 0), ..silent(true, 0) };
+    let why = ask(&running, &expunged);
+    assert_eq!(why.verdict, Verdict::OwnerGone);
+    advises(&why, "sagactl activate sec_adoption");
+    advises(&why, &format!("sagactl sagas reassign --saga {id} --to SEC -w"));
+    let why = ask(&running, &OwnerFacts { recovery: Some(fresh), ..alive(Memory::Missing) });
+    assert_eq!(why.verdict, Verdict::Phantom);
+    advises(&why, "sagactl quiesce start -w");
+    let damaged = saga("running", &[(4, "started"), (3, "succeeded")]);
+    let why = ask(&damaged, &alive(Memory::Missing));
+    assert_eq!(why.verdict, Verdict::Unrecoverable);
+    advises(&why, &format!("sagactl sagas abandon {id} -w"));
+}

@@ -57,7 +57,8 @@ async fn an_expunged_sec_writes_nothing_and_ends() {
 #[tokio::test]
 async fn what_an_expunged_sec_was_about_to_commit_is_waited_for() {
     let database = Server::shared().database();
-    let store = open(&database, calm());
+    let (options, reasons) = stopping(SecId::random());
+    let store = open(&database, options);
     let (sec, time_started) = sec_of(&*store).await;
     let (owner, id) = created(&store, sec).await;
     // The operator's change and the event go for the same row; whoever is first, they do not mix.
@@ -65,10 +66,17 @@ async fn what_an_expunged_sec_was_about_to_commit_is_waited_for() {
     let event = store.write(started(owner, id, 0), Until::Durable);
     write(&operator, expunge(sec, time_started)).await.expect("it is active");
     let events = count_events(&*operator, id).await;
-    let is_there = futures::FutureExt::now_or_never(event).is_some();
-    assert!(events == 1 || !is_there, "an event that was acknowledged after all");
+    // Its writer is done with the event when it has either ended for lack of work or stopped for good.
+    drop(store);
+    let ended = tokio::task::spawn_blocking(move || reasons.recv()).await.expect("no panic");
+    let is_acknowledged = match futures::FutureExt::now_or_never(event) {
+        Some(Ok(_)) => true,
+        Some(Err(error)) => panic!("nobody is told of a write that a SEC out of service left: {error}"),
+        None => false,
+    };
+    assert_eq!((events, ended.is_err()), if is_acknowledged { (1, true) } else { (0, false) });
     // From here on it stays as it is.
-    let (adopter, _) = (operator, store);
+    let adopter = operator;
     let applied =
         write(&adopter, adopt_unfinished(SecId::random(), sec, now(), 10)).await.expect("an adoption");
     assert_eq!(applied.rows, [1]);
