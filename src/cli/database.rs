@@ -7,6 +7,7 @@
 use super::config::DbUrl;
 use super::context::Context;
 use super::failure::{Failure, Kind};
+use crate::client::retry::RetryScope;
 use crate::coordinator::server::DATABASE_FILE;
 use crate::observe::Part;
 use crate::store::inspect::error::InspectError;
@@ -75,7 +76,7 @@ impl Context<'_> {
         let left = self.deadline().saturating_duration_since(Instant::now());
         let left = Duration::from_millis(left.as_millis().try_into().unwrap_or(u64::MAX));
         // The command's whole time for each answer: a listing of everything consists of many.
-        open(url, CONNECT_PATIENCE.min(left), self.timeout()).await
+        open(url, CONNECT_PATIENCE.min(left), self.timeout(), self.settings().retry).await
     }
 
     /// Which database a command is about that cannot do without one.
@@ -132,7 +133,7 @@ impl Kept {
     ) -> Result<Inspector, InspectError> {
         match self.0.take() {
             Some((opened, inspector)) if opened == *url => Ok(inspector),
-            _ => open(url, patience.min(ctx.timeout()), ctx.timeout()).await,
+            _ => open(url, patience.min(ctx.timeout()), ctx.timeout(), ctx.settings().retry).await,
         }
     }
 
@@ -146,8 +147,9 @@ async fn open(
     url: &DbUrl,
     connect_timeout: Duration,
     statement_timeout: Duration,
+    retry: RetryScope,
 ) -> Result<Inspector, InspectError> {
-    let options = OpenOptions { connect_timeout, statement_timeout };
+    let options = OpenOptions { connect_timeout, statement_timeout, retry };
     match url {
         DbUrl::Sqlite(path) => Inspector::open_file(path, &options).await,
         DbUrl::Postgresql(url) => Inspector::open_server(url, &options).await,

@@ -269,10 +269,10 @@ impl From<ChangeError> for Failure {
     fn from(error: ChangeError) -> Self {
         match error {
             ChangeError::Call(error) => error.into(),
-            ChangeError::NotApplied(error) => Self::from(error)
+            ChangeError::NotApplied(error) => Self::from(*error)
                 .preceded_by("not applied")
                 .hint("it was looked for and is not there; try again"),
-            ChangeError::Unknown { error, why } => Self::from(error)
+            ChangeError::Unknown { error, why } => Self::from(*error)
                 .preceded_by("applied or not, which is not known")
                 .because(format!("looking for it: {why}")),
         }

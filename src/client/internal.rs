@@ -4,7 +4,7 @@ use super::decode;
 use super::error::{CallError, Problem, Unreadable};
 use super::excerpt::Excerpt;
 use super::operations::{Call, Operation};
-use super::transport::{Answer, Client};
+use super::transport::{Answer, Client, Content};
 use crate::wire::bgtasks::{ActivateRequest, BackgroundTask, ITERATIONS_HEADER};
 use crate::wire::ids::{DemoSagaId, SagaId};
 use crate::wire::info::Info;
@@ -139,8 +139,9 @@ impl Client {
     /// Starts a saga that waits until it is completed. A coordinator of ours gives it the ids that [`DemoSaga::of`] makes of
     /// `wish`; a Nexus chooses its own.
     pub async fn create_demo_saga(&self, wish: DemoSagaId) -> Result<DemoSaga, CallError> {
-        let call = Call::new(Operation::CreateDemoSaga).with_key(wish);
-        let answer = self.succeed(&call, &[], None).await?;
+        let call = Call::new(Operation::CreateDemoSaga);
+        let content = Content { json: None, key: Some(wish.to_string()) };
+        let answer = self.succeed_with(&call, &[], content).await?;
         self.read(call, &answer)
     }
 
@@ -207,7 +208,16 @@ impl Client {
         query: &[(&str, &str)],
         json: Option<Vec<u8>>,
     ) -> Result<Answer, CallError> {
-        let answer = self.call(call, query, json).await?;
+        self.succeed_with(call, query, Content { json, key: None }).await
+    }
+
+    async fn succeed_with(
+        &self,
+        call: &Call,
+        query: &[(&str, &str)],
+        content: Content,
+    ) -> Result<Answer, CallError> {
+        let answer = self.call(call, query, content).await?;
         if answer.status.is_success() {
             return Ok(answer);
         }

@@ -195,25 +195,18 @@ pub struct Call {
     /// What is done.
     pub operation: Operation,
     /// To what, if the path names an object.
-    pub object: Option<String>,
-    /// Key by which a coordinator knows a repeated creation again.
-    pub key: Option<String>,
+    pub object: Option<Box<str>>,
 }
 
 impl Call {
     /// An operation whose path names no object.
     pub fn new(operation: Operation) -> Self {
-        Self { operation, object: None, key: None }
+        Self { operation, object: None }
     }
 
     /// An operation on one object.
     pub fn on(operation: Operation, object: impl fmt::Display) -> Self {
-        Self { operation, object: Some(object.to_string()), key: None }
-    }
-
-    /// The same with an idempotency key.
-    pub fn with_key(self, key: impl fmt::Display) -> Self {
-        Self { key: Some(key.to_string()), ..self }
+        Self { operation, object: Some(object.to_string().into()) }
     }
 
     /// The parts of the path, not yet percent-encoded.

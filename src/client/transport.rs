@@ -105,6 +105,15 @@ pub struct Client {
     deadline: Instant,
 }
 
+/// What a request carries.
+#[derive(Clone)]
+pub(super) struct Content {
+    /// Its body.
+    pub(super) json: Option<Vec<u8>>,
+    /// By which a coordinator knows a repeated creation again.
+    pub(super) key: Option<String>,
+}
+
 /// A complete answer of any status.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -190,7 +199,7 @@ impl Client {
         &self,
         call: &Call,
         query: &[(&str, &str)],
-        json: Option<Vec<u8>>,
+        content: Content,
     ) -> Result<Answer, CallError> {
         let began = Instant::now();
         let mut attempts = 0;
@@ -199,7 +208,8 @@ impl Client {
         let problem = loop {
             attempts += 1;
             let setback =
-                match tokio::time::timeout_at(deadline.into(), self.attempt(call, query, json.clone())).await
+                match tokio::time::timeout_at(deadline.into(), self.attempt(call, query, content.clone()))
+                    .await
                 {
                     Err(_) => Setback::Final(Problem::TimedOut { after: rounded(began.elapsed()) }),
                     Ok(Ok(answer)) if !is_unavailable(answer.status) => return Ok(answer),
@@ -233,7 +243,7 @@ impl Client {
         &self,
         call: &Call,
         query: &[(&str, &str)],
-        json: Option<Vec<u8>>,
+        content: Content,
     ) -> Result<Answer, Setback> {
         let url = self.config.base.join(call.path_segments());
         (self.config.on_event)(&Event::Request { call: call.clone(), url: url.to_string() });
@@ -241,10 +251,10 @@ impl Client {
         if !query.is_empty() {
             request = request.query(query);
         }
-        if let Some(key) = &call.key {
+        if let Some(key) = content.key {
             request = request.header(IDEMPOTENCY_KEY_HEADER, key);
         }
-        if let Some(json) = json {
+        if let Some(json) = content.json {
             request = request.header(CONTENT_TYPE, "application/json").body(json);
         }
         if let Some(token) = &self.config.token {

@@ -134,14 +134,14 @@ pub enum ActivateError {
     Call(#[from] CallError),
     /// The request was lost, and is not known to have been carried out.
     #[error(transparent)]
-    Lost(ChangeError),
+    Lost(Box<ChangeError>),
 }
 
 impl From<ChangeError> for ActivateError {
     fn from(error: ChangeError) -> Self {
         match error {
             ChangeError::Call(error) => Self::Call(error),
-            lost => Self::Lost(lost),
+            lost => Self::Lost(Box::new(lost)),
         }
     }
 }

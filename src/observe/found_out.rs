@@ -49,13 +49,13 @@ pub enum ChangeError {
     Call(#[from] CallError),
     /// The answer was lost, and it was found not to be done.
     #[error("not applied")]
-    NotApplied(#[source] CallError),
+    NotApplied(#[source] Box<CallError>),
     /// The answer was lost, and nobody can tell.
     #[error("whether it was applied is not known: {why}")]
     Unknown {
         /// What was lost.
         #[source]
-        error: CallError,
+        error: Box<CallError>,
         /// Why nobody can tell.
         why: String,
     },
@@ -66,8 +66,8 @@ impl Finding {
     pub(super) fn settle(self, error: CallError) -> Result<Certainty, ChangeError> {
         match self {
             Self::Applied => Ok(Certainty::Verified),
-            Self::NotApplied => Err(ChangeError::NotApplied(error)),
-            Self::Unknown(why) => Err(ChangeError::Unknown { error, why }),
+            Self::NotApplied => Err(ChangeError::NotApplied(Box::new(error))),
+            Self::Unknown(why) => Err(ChangeError::Unknown { error: Box::new(error), why }),
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::postgres::{PASSWORD, Server as Postgres};
 use crate::support::TestEnv;
 use crate::support::databases::Recorded;
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 
@@ -101,7 +102,15 @@ fn a_connection_that_is_cut_in_the_middle_of_a_list() {
     // Some pages get through; the cut is not at the end of an answer.
     let proxy = cut_after(format!("127.0.0.1:{port}").parse().expect("an address"), 1_000_003);
     let url = database.url().replace(&format!(":{port}/"), &format!(":{}/", proxy.port()));
-    let run = TestEnv::new().run(&["sagas", "list", "--limit", "0", "-o", "ids", "--db-url", &url]);
+    let list = ["sagas", "list", "--limit", "0", "-o", "ids", "--db-url", &url];
+    // The page that broke off is asked for again, and nothing is missing or told twice.
+    let run = TestEnv::new().run(&list);
+    assert_eq!(run.code, 0, "{run}");
+    let ids: BTreeSet<&str> = run.stdout.lines().collect();
+    let there: usize = database.sql("SELECT count(*) FROM saga").parse().expect("a number");
+    assert_eq!((ids.len(), run.stdout.lines().count()), (there, there));
+
+    let run = TestEnv::new().run(&[&list[..], &["--no-retry"]].concat());
     assert_eq!(run.code, 3, "{run}");
     assert!(run.stderr.contains("error: lost postgresql://sagactl@"), "{run}");
     assert!(run.stderr.contains("hint: what was printed before is not all; try again\n"), "{run}");

@@ -146,7 +146,7 @@ impl From<ActivateError> for Failure {
         match error {
             ActivateError::Unknown(unknown) => unknown_task(&unknown),
             ActivateError::Call(error) => error.into(),
-            ActivateError::Lost(error) => error.into(),
+            ActivateError::Lost(error) => (*error).into(),
         }
     }
 }

@@ -31,6 +31,7 @@ mod sqlite;
 mod steps;
 
 use super::inspect::{Inspector, Place};
+use super::operations::DatabaseOperation;
 use crate::wire::ids::{SagaId, SecId};
 use crate::wire::time::Time;
 use serde::Serialize;
@@ -75,6 +76,16 @@ pub enum Change {
         /// Who is said to have written the events.
         creator: SecId,
     },
+}
+
+impl Change {
+    /// The operation that it is, which says that it is not made a second time: it is looked at instead ([`settle`]).
+    pub const fn operation(&self) -> DatabaseOperation {
+        match self {
+            Self::Abandon { .. } => DatabaseOperation::Abandon,
+            Self::InjectErrors { .. } => DatabaseOperation::InjectErrors,
+        }
+    }
 }
 
 /// Sagas that get another owner.

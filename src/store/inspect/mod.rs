@@ -28,6 +28,7 @@ pub(in crate::store) mod sqlite;
 mod tests;
 
 use super::postgres::target::Target;
+use crate::client::retry::RetryScope;
 use error::InspectError;
 use query::{Query, RawRow};
 use source::Source;
@@ -42,11 +43,17 @@ pub struct OpenOptions {
     pub connect_timeout: Duration,
     /// Longest wait for one answer. Long listings consist of many.
     pub statement_timeout: Duration,
+    /// Whether a question may be asked again when the connection broke.
+    pub retry: RetryScope,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { connect_timeout: Duration::from_secs(10), statement_timeout: Duration::from_secs(30) }
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            statement_timeout: Duration::from_secs(30),
+            retry: RetryScope::default(),
+        }
     }
 }
 
@@ -102,8 +109,8 @@ impl Inspector {
     ///
     /// As [`open`](Self::open).
     pub async fn open_server(url: &str, options: &OpenOptions) -> Result<Self, InspectError> {
-        let OpenOptions { connect_timeout, statement_timeout } = *options;
-        let (server, source) = postgres::Server::open(url, connect_timeout, statement_timeout).await?;
+        let OpenOptions { connect_timeout, statement_timeout, retry } = *options;
+        let (server, source) = postgres::Server::open(url, connect_timeout, statement_timeout, retry).await?;
         Self::of(Backend::Server(server), source, options)
     }
 

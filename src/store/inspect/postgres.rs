@@ -1,13 +1,15 @@
 //! Looking at a PostgreSQL or CockroachDB server's database, whoever made it.
 //!
 //! One session, which can change nothing (`default_transaction_read_only`) and waits for nothing longer than it is told to
-//! (`statement_timeout`, and a watch on our side for a server that does not answer at all). A session that breaks fails the
-//! question that was under way, for what came before it may be printed already; the next question gets a new one.
+//! (`statement_timeout`, and a watch on our side for a server that does not answer at all). When the session breaks,
+//! the question that was under way is asked once more in a new one.
 
 use super::cell::Cell;
 use super::error::InspectError;
 use super::query::{Param, Query, RawRow};
 use super::source::{Engine, Index, Origin, Source, Table};
+use crate::client::retry::RetryScope;
+use crate::store::operations::DatabaseOperation;
 use crate::store::postgres::target::{Connection, Target};
 use crate::store::postgres::trouble::said;
 use std::collections::BTreeMap;
@@ -32,6 +34,7 @@ pub(super) struct Server {
     target: Target,
     connect_timeout: Duration,
     statement_timeout: Duration,
+    retry: RetryScope,
     session: Arc<Mutex<Option<Arc<Connection>>>>,
 }
 
@@ -41,15 +44,31 @@ impl Server {
         url: &str,
         connect_timeout: Duration,
         statement_timeout: Duration,
+        retry: RetryScope,
     ) -> Result<(Self, Source), InspectError> {
         let target = Target::parse(url).map_err(|error| InspectError::Unusable(error.to_string()))?;
-        let server = Self { target, connect_timeout, statement_timeout, session: Arc::new(Mutex::new(None)) };
+        let session = Arc::new(Mutex::new(None));
+        let server = Self { target, connect_timeout, statement_timeout, retry, session };
         let source = server.discover().await?;
         Ok((server, source))
     }
 
-    /// Asks, and waits no longer than it was told to.
+    /// Asks, and waits no longer than it was told to. A question changes nothing and its answer is taken as a whole, so when
+    /// the session breaks it is asked once more, in a new one.
     pub(super) async fn ask(&self, query: Query) -> Result<Vec<RawRow>, InspectError> {
+        let operation = DatabaseOperation::Look;
+        let may_repeat = self.retry.allows_class(true, operation.retry_class(), false);
+        match self.ask_once(&query).await {
+            Err(InspectError::Lost { .. }) if may_repeat => {
+                // It may not have noticed yet that it is closed.
+                *self.session.lock().await = None;
+                self.ask_once(&query).await
+            }
+            answered => answered,
+        }
+    }
+
+    async fn ask_once(&self, query: &Query) -> Result<Vec<RawRow>, InspectError> {
         let session = self.session().await?;
         let params: Vec<(&(dyn ToSql + Sync), Type)> = query
             .params()
