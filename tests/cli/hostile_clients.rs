@@ -21,6 +21,19 @@ fn send(url: &str, bytes: &[u8]) -> Vec<u8> {
     stream.set_read_timeout(Some(PATIENCE)).expect("a time");
     // A server that has seen enough closes while we still write.
     let _ = stream.write_all(bytes).and_then(|()| stream.shutdown(Shutdown::Write));
+    read_to_the_end(stream)
+}
+
+/// Sends a whole request and reads the answer. To a server, somebody who says that no more will come has hung up, and need
+/// not be answered any more what takes a while.
+fn ask(url: &str, request: &str) -> Vec<u8> {
+    let mut stream = TcpStream::connect(authority(url)).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+    stream.write_all(request.as_bytes()).expect("it reads");
+    read_to_the_end(stream)
+}
+
+fn read_to_the_end(mut stream: TcpStream) -> Vec<u8> {
     let mut answer = Vec::new();
     let mut piece = [0; 4096];
     loop {
@@ -192,14 +205,16 @@ fn whatever_clients_send_both_apis_live_on_and_nothing_is_started() {
     {
         let headers = headers.replace("{host}", authority(internal));
         for path in ["/demo-saga", "/quiesce", "/bgtasks/activate"] {
-            let request = format!("POST {path} HTTP/1.1\r\n{headers}\r\ncontent-length: 0\r\n\r\n");
-            assert_eq!(statuses(&send(internal, request.as_bytes())), [403], "{path} with {headers}");
+            let request = format!(
+                "POST {path} HTTP/1.1\r\n{headers}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            );
+            assert_eq!(statuses(&ask(internal, &request)), [403], "{path} with {headers}");
         }
     }
     assert!(coordinator.is_running());
     for url in [internal, external] {
         let ping = format!("GET /v1/ping HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", authority(url));
-        assert_eq!(statuses(&send(url, ping.as_bytes())), [200]);
+        assert_eq!(statuses(&ask(url, &ping)), [200]);
     }
     let count = |table: &str| -> i64 {
         let sql = format!("SELECT count(*) FROM {table}");
@@ -214,7 +229,7 @@ fn whatever_clients_send_both_apis_live_on_and_nothing_is_started() {
         authority(external),
         body.len()
     );
-    assert_eq!(statuses(&send(external, honest.as_bytes())), [201]);
+    assert_eq!(statuses(&ask(external, &honest)), [201]);
     assert!(!coordinator.log().contains("panicked"), "{}", coordinator.log());
 }
 
@@ -225,13 +240,11 @@ fn what_follows_a_request_is_another_request_or_nothing() {
     for url in [&coordinator.ready.internal_url, &coordinator.ready.external_url] {
         let host = authority(url);
         let ping = format!("GET /v1/ping HTTP/1.1\r\nhost: {host}\r\n\r\n");
-        assert_eq!(
-            statuses(&send(url, ping.repeat(3).as_bytes())),
-            [200; 3],
-            "in order, one after the other"
-        );
+        let last = format!("GET /v1/ping HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        let three = format!("{ping}{ping}{last}");
+        assert_eq!(statuses(&ask(url, &three)), [200; 3], "in order, one after the other");
         let junk = format!("{ping}\0\x01junk that is no request\r\n\r\n{ping}");
-        assert_eq!(statuses(&send(url, junk.as_bytes())), [200, 400], "nothing is read behind junk");
+        assert_eq!(statuses(&ask(url, &junk)), [200, 400], "nothing is read behind junk");
         // A length and chunks at once: were the length believed, what stands in the body would be a request of its own.
         let hidden = format!("DELETE /v1/projects/x HTTP/1.1\r\nhost: {host}\r\n\r\n");
         let smuggled = format!(
