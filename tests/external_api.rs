@@ -377,8 +377,13 @@ async fn a_client_that_hangs_up_cancels_nothing() {
         body.len()
     )
     .expect("a request");
-    drop(connection);
     let deadline = Instant::now() + DEADLINE;
+    // Who hangs up before the server has looked at the request has asked for nothing.
+    let sagas = api.coordinator.as_ref().expect("a coordinator of the test's own").sagas();
+    while sagas.counts().total() == 0 && api.get("/v1/projects/apollo").await.status != StatusCode::OK {
+        assert!(Instant::now() < deadline, "no saga was ever made");
+    }
+    drop(connection);
     loop {
         let rules = api.get("/v1/vpc-firewall-rules?project=apollo&vpc=default").await;
         if rules.body["rules"].as_array().map(Vec::len) == Some(3) {
