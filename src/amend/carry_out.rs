@@ -5,8 +5,10 @@
 //! it.
 
 use super::inject::is_injected;
+use super::live::{self, OwnerTrouble};
 use super::reassign::{self, Fate, Moved};
 use super::{Plan, Writes, abandon};
+use crate::client::Client;
 use crate::saga_log::Reading;
 use crate::saga_log::events::EventType;
 use crate::saga_log::record::{Field, SagaRecords};
@@ -22,6 +24,8 @@ use std::time::Duration;
 pub enum Outcome {
     /// It is as planned.
     Done,
+    /// Its owner has been told, and has done it or will, as far as these words tell.
+    Awaited(String),
     /// Somebody else has done the same in the meantime, as these words tell. Nothing was written.
     ByAnother(String),
     /// The saga was not as it had been seen; it now is as these words tell. Nothing was written.
@@ -42,6 +46,9 @@ pub enum Trouble {
     /// It was written, but could not be looked at afterwards.
     #[error("it was changed, but could not be looked at afterwards")]
     NotSeen(#[source] InspectError),
+    /// Its owner did not do it, or not that anybody could see.
+    #[error(transparent)]
+    Owner(#[from] OwnerTrouble),
 }
 
 /// What is there after an attempt, in the terms of the plan.
@@ -52,13 +59,25 @@ pub(super) enum After {
     Otherwise(String),
 }
 
-/// Changes one saga.
+/// Changes one saga. `owner` is the way to its owner, for a plan that its owner carries out.
 ///
 /// # Errors
 ///
 /// See [`Trouble`].
-pub async fn carry_out(inspector: &Inspector, plan: &Plan, limit: Duration) -> Result<Outcome, Trouble> {
-    let attempt = amend::change(inspector, &plan.seen, &plan.change(), limit).await;
+pub async fn carry_out(
+    inspector: &Inspector,
+    owner: Option<&Client>,
+    plan: &Plan,
+    limit: Duration,
+) -> Result<Outcome, Trouble> {
+    let change = match (plan.change(), &plan.writes, owner) {
+        (Some(change), ..) => change,
+        (None, Writes::TellOwner { nodes, .. }, Some(owner)) => {
+            return live::tell_owner(inspector, owner, plan.saga_id, nodes).await;
+        }
+        (None, ..) => return Err(OwnerTrouble::NoWay.into()),
+    };
+    let attempt = amend::change(inspector, &plan.seen, &change, limit).await;
     let doubt = match &attempt {
         Ok(_) => None,
         Err(error @ AmendError::InDoubt(_)) => Some(error.clone()),
@@ -110,6 +129,8 @@ pub(super) fn look(plan: &Plan, records: Option<&SagaRecords>) -> After {
             };
             if is_ours { After::AsPlanned } else { After::SameByAnother(abandon::already(Some(saga))) }
         }
+        // Its owner does that, and `live` looks.
+        Writes::TellOwner { .. } => now(),
         Writes::InjectError { nodes, time, .. } => {
             let event = |node: i64| reading.log.node(node).get(EventType::Failed);
             let is_ours = |node: i64| {

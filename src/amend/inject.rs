@@ -3,9 +3,11 @@
 //!
 //! Only a node that was begun can be made to have failed; a log in which a node fails that never started is none that any
 //! engine takes up. The node itself is not undone, since an action that fails is trusted to have left nothing.
+//!
+//! Where the saga is being run, its owner is told instead: see [`live`].
 
-use super::{Decision, Plan, Refusal, SecCheck, Writes, name, owner, seen};
-use crate::observe::why::{EngineKind, Why};
+use super::{Decision, Plan, Refusal, SecCheck, Writes, live, name, owner, seen};
+use crate::observe::why::{OwnerFacts, Why};
 use crate::saga_log::dag::Node;
 use crate::saga_log::events::{EventType, NodeStatus};
 use crate::saga_log::legality::NodeRef;
@@ -21,13 +23,19 @@ use serde_json::{Value, json};
 pub struct Request {
     /// The nodes, by number or by name; all that are open if none is named.
     pub nodes: Vec<String>,
-    /// The error in words.
-    pub message: String,
+    /// The error in words, if somebody has chosen them.
+    pub message: Option<String>,
     /// When.
     pub time: Time,
     /// Whether the owner must be down.
     pub check: SecCheck,
 }
+
+/// What an engine writes about a node that it was told to fail.
+const ENGINE_ERROR: &str = "\"InjectedError\"";
+
+/// The error, where nobody has chosen other words.
+const MESSAGE: &str = "error injected with sagactl";
 
 /// The error as a log holds it: the shape in which Nexus's own errors and those of its tool are stored.
 pub fn error(message: &str) -> Value {
@@ -38,17 +46,17 @@ pub fn error(message: &str) -> Value {
 pub fn plan(
     reading: &Reading<'_>,
     why: &Why,
-    engine: EngineKind,
+    owner: &OwnerFacts,
     capability: &Capability,
     request: &Request,
 ) -> Decision {
-    decide(reading, why, engine, capability, request).unwrap_or_else(Decision::from)
+    decide(reading, why, owner, capability, request).unwrap_or_else(Decision::from)
 }
 
 fn decide(
     reading: &Reading<'_>,
     why: &Why,
-    engine: EngineKind,
+    facts: &OwnerFacts,
     capability: &Capability,
     request: &Request,
 ) -> Result<Decision, Refusal> {
@@ -61,6 +69,9 @@ fn decide(
             "an error has already been injected into {}",
             listed(injected.into_iter())
         )));
+    }
+    if let (SecCheck::Required, Some(at)) = (request.check, live::address(facts)) {
+        return live::plan(reading, why, at, request);
     }
     match reading.state() {
         Some(CachedState::Running | CachedState::Unwinding) => {}
@@ -89,7 +100,7 @@ fn decide(
     if let Some(node) = nodes.iter().find(|node| !is_open(reading, node.node_id)) {
         return Err(not_open(reading, node));
     }
-    let mut warnings = owner::check(&why.owner, engine, request.check)?;
+    let mut warnings = owner::check(&why.owner, facts.engine, request.check)?;
     warnings.push(format!(
         "{} will not be undone, since an action that fails is trusted to have left nothing: what it did until now stays",
         listed(nodes.iter())
@@ -115,14 +126,18 @@ fn decide(
         owner: why.owner.clone(),
         last_event: why.last_event,
         cut_off: nodes.clone(),
-        writes: Writes::InjectError { nodes, message: request.message.clone(), time: request.time },
+        writes: Writes::InjectError {
+            nodes,
+            message: request.message.clone().unwrap_or_else(|| MESSAGE.to_owned()),
+            time: request.time,
+        },
         not_undone: Vec::new(),
         warnings,
     })))
 }
 
 /// The nodes that are meant.
-fn choose(reading: &Reading<'_>, wanted: &[String]) -> Result<Vec<NodeRef>, Refusal> {
+pub(super) fn choose(reading: &Reading<'_>, wanted: &[String]) -> Result<Vec<NodeRef>, Refusal> {
     // A log may hold events of nodes that do not exist; more of them help nobody.
     let in_dag = |id: &i64| reading.node(*id).is_some() || reading.dag.is_err();
     let refs = |ids: Vec<i64>| ids.into_iter().map(|id| reading.node_ref(id)).collect::<Vec<_>>();
@@ -173,16 +188,19 @@ fn find(reading: &Reading<'_>, wanted: &str) -> Result<i64, Refusal> {
     }
 }
 
-fn is_open(reading: &Reading<'_>, node: i64) -> bool {
+pub(super) fn is_open(reading: &Reading<'_>, node: i64) -> bool {
     reading.status(node) == NodeStatus::Running
 }
 
+/// Whether a node has failed because somebody wanted it to: by an event that was put into its log, or since its owner was told.
 pub(super) fn is_injected(reading: &Reading<'_>, node: i64) -> bool {
-    let log = reading.log.node(node);
-    log.get(EventType::Failed).is_some_and(|event| event.creator == Field::Value(OPERATOR))
+    reading.log.node(node).get(EventType::Failed).is_some_and(|event| {
+        event.creator == Field::Value(OPERATOR)
+            || event.data.value().is_some_and(|data| data.trim() == ENGINE_ERROR)
+    })
 }
 
-fn nothing_open(reading: &Reading<'_>) -> Refusal {
+pub(super) fn nothing_open(reading: &Reading<'_>) -> Refusal {
     let id = reading.records.id;
     if let Some(step) = reading.open.first() {
         return Refusal::new(format!(
@@ -197,7 +215,7 @@ fn nothing_open(reading: &Reading<'_>) -> Refusal {
     .hint(format!("`sagactl why {id}` says what it waits for"))
 }
 
-fn not_open(reading: &Reading<'_>, node: &NodeRef) -> Refusal {
+pub(super) fn not_open(reading: &Reading<'_>, node: &NodeRef) -> Refusal {
     let what = match reading.status(node.node_id) {
         NodeStatus::NotRun => "has not been begun",
         NodeStatus::Done => "has succeeded",
@@ -221,6 +239,6 @@ fn not_open(reading: &Reading<'_>, node: &NodeRef) -> Refusal {
     .hint(hint)
 }
 
-fn listed<'n>(nodes: impl Iterator<Item = &'n NodeRef>) -> String {
+pub(super) fn listed<'n>(nodes: impl Iterator<Item = &'n NodeRef>) -> String {
     nodes.map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

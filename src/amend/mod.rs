@@ -9,11 +9,13 @@
 //! everything is as the plan saw it ([`store::amend`](crate::store::amend)); and what is told at the end is what was read
 //! from the database after it, not what was meant to be written. Doing the same again says that it is already so.
 //!
-//! [`abandon`], [`inject`] and [`reassign`] decide, [`carry_out`](mod@carry_out) acts.
+//! [`abandon`], [`inject`] and [`reassign`] decide, [`carry_out`](mod@carry_out) acts. The one change that needs no dead owner is an
+//! error for a saga that is running: [`live`] has its owner make it.
 
 pub mod abandon;
 pub mod carry_out;
 pub mod inject;
+pub mod live;
 mod owner;
 pub mod reassign;
 #[cfg(test)]
@@ -102,12 +104,28 @@ pub enum Writes {
         /// When.
         time: Time,
     },
+    /// Nothing by us: the owner is told to make nodes fail, and writes what follows from that.
+    #[serde(rename = "inject_error_live")]
+    TellOwner {
+        /// Which.
+        nodes: Vec<NodeRef>,
+        /// Where the owner answers.
+        at: String,
+    },
 }
 
 impl Plan {
-    /// The same for the store.
-    fn change(&self) -> Change {
+    /// Where the owner is to be told, if it is the owner that carries this out.
+    pub fn owner_address(&self) -> Option<&str> {
         match &self.writes {
+            Writes::TellOwner { at, .. } => Some(at),
+            Writes::Abandon { .. } | Writes::InjectError { .. } => None,
+        }
+    }
+
+    /// The same for the store; `None` if it is the owner that is to do it.
+    fn change(&self) -> Option<Change> {
+        Some(match &self.writes {
             Writes::Abandon { time, comment, .. } => {
                 Change::Abandon { time: *time, comment: comment.clone().unwrap_or_default() }
             }
@@ -117,7 +135,8 @@ impl Plan {
                 time: *time,
                 creator: OPERATOR,
             },
-        }
+            Writes::TellOwner { .. } => return None,
+        })
     }
 }
 

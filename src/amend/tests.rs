@@ -4,7 +4,7 @@ use super::carry_out::{After, look};
 use super::reassign::Fate;
 use super::*;
 use crate::observe::why::judge::judge;
-use crate::observe::why::{Contact, EngineKind, Liveness, OwnerFacts, Why};
+use crate::observe::why::{Contact, EngineKind, Liveness, Memory, OwnerFacts, Why};
 use crate::saga_log::record::{EventRecord, SagaRecord, SagaRecords};
 use crate::store::amend::Capability;
 use crate::store::inspect::saga::{SecLookup, SecRecord, SecTable};
@@ -101,15 +101,24 @@ fn abandon(records: &SagaRecords, liveness: Liveness, check: SecCheck) -> Decisi
 }
 
 fn inject(records: &SagaRecords, nodes: &[&str]) -> Decision {
+    inject_with(records, nodes, owner(Liveness::Dead), SecCheck::Required)
+}
+
+fn inject_with(records: &SagaRecords, nodes: &[&str], owner: OwnerFacts, check: SecCheck) -> Decision {
     let request = inject::Request {
         nodes: nodes.iter().map(|&node| node.to_owned()).collect(),
-        message: "stop".to_owned(),
+        message: Some("stop".to_owned()),
         time: at(150),
-        check: SecCheck::Required,
+        check,
     };
-    with(records, Liveness::Dead, |reading, why| {
-        inject::plan(reading, why, EngineKind::Ours, &Capability::Full, &request)
-    })
+    let reading = Reading::of(records);
+    let why = judge(&reading, &owner, at(200));
+    inject::plan(&reading, &why, &owner, &Capability::Full, &request)
+}
+
+/// An owner that answers for sure and has the saga in flight.
+fn running() -> OwnerFacts {
+    OwnerFacts { memory: Memory::Running, ..owner(Liveness::Alive) }
 }
 
 fn planned(decision: Decision) -> Plan {
@@ -202,6 +211,44 @@ fn only_an_action_that_was_begun_can_be_made_to_fail() {
     assert!(refused(inject(&without_dag, &["1"])).contains("nobody will ever recover"));
 }
 
+#[test]
+fn an_owner_that_runs_the_saga_is_told_and_no_other() {
+    let live = |nodes: &[&str]| inject_with(&saga("running", &OPEN), nodes, running(), SecCheck::Required);
+    for nodes in [&["b"][..], &[]] {
+        let plan = planned(live(nodes));
+        assert_eq!(plan.owner_address(), Some("http://127.0.0.1:1"));
+        assert_eq!(plan.cut_off.iter().map(|node| node.node_id).collect::<Vec<_>>(), [1]);
+    }
+    assert!(refused(live(&["a"])).contains("node 0 a has succeeded"));
+    assert!(refused(live(&["3"])).contains("(which is no action)"));
+    // Before its turn has come, which only an owner can remember.
+    let early = &OPEN[..3];
+    let plan = inject_with(&saga("running", early), &["b"], running(), SecCheck::Required);
+    let plan = planned(plan);
+    assert!(plan.cut_off.is_empty() && plan.owner_address().is_some());
+    assert!(plan.warnings[0].contains("a restart before then forgets it"), "{:?}", plan.warnings);
+    assert!(refused(inject(&saga("running", early), &["b"])).contains("has not been begun"));
+    // Done already: the engine's own event tells it.
+    let mut done = saga("unwinding", &[&OPEN[..], &[(1, "failed")]].concat());
+    done.events.last_mut().expect("an event").data = Field::Value("\"InjectedError\"".to_owned());
+    let Decision::AlreadySo(words) = inject_with(&done, &["b"], running(), SecCheck::Required) else {
+        panic!("{done:?}")
+    };
+    assert!(words.contains("node 1 b"), "{words}");
+    // One who knows better writes into the database; one who only may be the owner, or does not have it, is not told.
+    let bypassed = inject_with(&saga("running", &OPEN), &[], running(), SecCheck::Bypassed);
+    assert_eq!(planned(bypassed).owner_address(), None);
+    let contact = |is_sure| Contact::Answers { at: "x".to_owned(), is_sure, process_started: None };
+    for other in [
+        OwnerFacts { contact: contact(false), ..running() },
+        OwnerFacts { memory: Memory::Missing, ..running() },
+        OwnerFacts { engine: EngineKind::Nexus, ..running() },
+    ] {
+        let decision = inject_with(&saga("running", &OPEN), &[], other, SecCheck::Required);
+        assert!(refused(decision).contains("is alive"));
+    }
+}
+
 /// The saga as it is after a change of the same kind by somebody, at a time.
 fn changed(mut records: SagaRecords, writes: &Writes, time: Time) -> SagaRecords {
     match writes {
@@ -221,6 +268,7 @@ fn changed(mut records: SagaRecords, writes: &Writes, time: Time) -> SagaRecords
             };
             records.events.extend(nodes.iter().map(event));
         }
+        Writes::TellOwner { .. } => unreachable!("its owner does that"),
     }
     records
 }

@@ -189,6 +189,15 @@ impl<'c> Context<'c> {
         self.make_client(base, token, RetryScope::Nothing)
     }
 
+    /// A client for another coordinator than the command's.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be set up.
+    pub fn client_at(&self, base: BaseUrl, token: Option<Token>) -> Result<Client, Failure> {
+        self.make_client(base, token, self.settings.retry)
+    }
+
     /// Makes clients that ask once, while the command does other things with its context. Each has the command's whole time for
     /// the network, for commands that keep asking.
     pub(super) fn pinger_maker(&self) -> impl Fn(BaseUrl, Option<Token>) -> Option<Client> + use<> {

@@ -9,7 +9,7 @@ use crate::wire::bgtasks::{ActivateRequest, BackgroundTask, ITERATIONS_HEADER};
 use crate::wire::ids::{DemoSagaId, SagaId};
 use crate::wire::info::Info;
 use crate::wire::quiesce::QuiesceStatus;
-use crate::wire::sagas::{DemoSaga, Saga};
+use crate::wire::sagas::{DemoSaga, InjectErrorRequest, InjectedError, Saga};
 use http::HeaderMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -134,6 +134,14 @@ impl Client {
             Some(answer) => self.read(call, &answer).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Makes a node of a saga in the coordinator's memory fail.
+    pub async fn inject_error(&self, id: SagaId, node_id: u32) -> Result<InjectedError, CallError> {
+        let call = Call::on(Operation::InjectError, id);
+        let body = serde_json::to_vec(&InjectErrorRequest { node_id }).expect("a number is JSON");
+        let answer = self.succeed(&call, &[], Some(body)).await?;
+        self.read(call, &answer)
     }
 
     /// Starts a saga that waits until it is completed. A coordinator of ours gives it the ids that [`DemoSaga::of`] makes of

@@ -108,6 +108,10 @@ operations! {
     ListSagas: Internal GET "/sagas", Safe, "listing sagas", ASKED_AGAIN;
     /// One saga in the coordinator's memory.
     FetchSaga: Internal GET "/sagas/{saga_id}", Safe, "fetching saga", ASKED_AGAIN;
+    // Twice is the same as once, but by the second time the saga may have come to its end, and then it would be refused.
+    /// Make a node of a saga in memory fail. Ours only.
+    InjectError: Internal POST "/sagas/{saga_id}/inject-error", UnsentOnly, "injecting an error into saga",
+        "found out from the saga's log";
     // A second one would be a second saga: a Nexus does not look at keys.
     /// Start a saga that waits until it is completed.
     CreateDemoSaga: Internal POST "/demo-saga", UnsentOnly, "creating a demo saga",

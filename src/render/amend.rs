@@ -27,7 +27,7 @@ pub fn render_plan(out: &mut dyn Write, look: &Look, plan: &Plan) -> io::Result<
     let Plan { saga_id, name, seen, owner, last_event, writes, not_undone, cut_off, warnings } = plan;
     let verb = match writes {
         Writes::Abandon { .. } => "abandon",
-        Writes::InjectError { .. } => "inject an error into",
+        Writes::InjectError { .. } | Writes::TellOwner { .. } => "inject an error into",
     };
     writeln!(out, "plan: {verb} saga {saga_id} {}", shown_name(name.as_deref()))?;
     let last =
@@ -50,6 +50,14 @@ pub fn render_plan(out: &mut dyn Write, look: &Look, plan: &Plan) -> io::Result<
         Writes::InjectError { nodes, message, .. } => {
             let text = format!("event failed of {}: {message}", listed(nodes));
             line(out, look, "writes:", &text)?;
+        }
+        Writes::TellOwner { nodes, at } => {
+            line(
+                out,
+                look,
+                "tells:",
+                &format!("its owner at {at}, which runs it, to fail {}", listed(nodes)),
+            )?;
         }
     }
     warnings.iter().try_for_each(|warning| line(out, look, "mind:", warning))
@@ -215,6 +223,10 @@ mod tests {
         let inject = text(|out| render_plan(out, &look, &Plan { writes, ..plan.clone() }));
         assert!(inject.starts_with("plan: inject an error into saga 0"), "{inject}");
         assert!(inject.contains("\n  writes:      event failed of node 2 c: stop\n"), "{inject}");
+        let writes = Writes::TellOwner { nodes: vec![node(2, "c")], at: "http://h:1".to_owned() };
+        let tell = text(|out| render_plan(out, &look, &Plan { writes, ..plan.clone() }));
+        let told = "\n  tells:       its owner at http://h:1, which runs it, to fail node 2 c\n";
+        assert!(tell.starts_with("plan: inject an error into saga 0") && tell.contains(told), "{tell}");
     }
 
     #[test]

@@ -92,6 +92,35 @@ impl DemoSaga {
     }
 }
 
+/// Body of `POST /sagas/{saga_id}/inject-error`. Ours only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InjectErrorRequest {
+    /// The node that is to fail.
+    pub node_id: u32,
+}
+
+/// Answer of `POST /sagas/{saga_id}/inject-error`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InjectedError {
+    /// The node that fails.
+    pub node_id: u32,
+    /// When.
+    pub takes_effect: TakesEffect,
+}
+
+/// When a node fails that was told to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TakesEffect {
+    /// Its action was under way and has been cut off.
+    Now,
+    /// Its action has not begun, and will not: it fails when its turn comes. The coordinator keeps that in memory only, so a
+    /// restart before then forgets it.
+    WhenItBegins,
+    /// It has failed by such a request before.
+    Already,
+}
+
 /// Column `saga.saga_state`. A cache: the log decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -15,6 +15,7 @@ mod fault_proxy;
 mod faults;
 mod hostile_clients;
 mod hostile_servers;
+mod inject_live;
 #[path = "../support/postgres.rs"]
 mod postgres;
 #[path = "../support/postgres_proxy.rs"]

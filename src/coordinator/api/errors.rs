@@ -18,6 +18,11 @@ pub(super) fn invalid_request(message: String) -> HttpError {
     HttpError::for_bad_request(Some("InvalidRequest".to_owned()), message)
 }
 
+/// 409: it would have been possible before.
+pub(super) fn conflict(message: String) -> HttpError {
+    HttpError::for_client_error(Some("Conflict".to_owned()), ClientErrorStatusCode::CONFLICT, message)
+}
+
 /// 403: not in this coordinator.
 pub(super) fn forbidden(message: &str) -> HttpError {
     HttpError::for_client_error(

@@ -8,13 +8,13 @@ use crate::coordinator::background::Driver;
 use crate::coordinator::drilled::{Drilled, DrilledKinds, Stage};
 use crate::coordinator::fault::Faults;
 use crate::coordinator::sagas::demo;
-use crate::coordinator::sec::{CreateError, Sagas};
+use crate::coordinator::sec::{CreateError, InjectError, Sagas};
 use crate::wire::bgtasks::{ActivateRequest, BackgroundTask, ITERATIONS_HEADER};
 use crate::wire::fault::{DrilledKind, DrilledSaga, FaultRules, PreparedSaga};
 use crate::wire::ids::{DemoSagaId, SagaId};
 use crate::wire::info::Info;
 use crate::wire::quiesce::QuiesceStatus;
-use crate::wire::sagas::{DemoSaga, Saga};
+use crate::wire::sagas::{DemoSaga, InjectErrorRequest, InjectedError, Saga};
 use dropshot::{
     ClientErrorStatusCode, Header, HttpError, HttpResponseHeaders, HttpResponseOk,
     HttpResponseUpdatedNoContent, PaginationParams, Path, Query, RequestContext, ResultsPage, TypedBody,
@@ -189,6 +189,15 @@ pub trait InternalApi {
         path: Path<SagaPath>,
     ) -> Result<HttpResponseOk<Saga>, HttpError>;
 
+    /// Makes a node of a saga in this process's memory fail, so that the saga unwinds: at once if its action is under way, else
+    /// when it would begin. Ours only.
+    #[endpoint { method = POST, path = "/sagas/{saga_id}/inject-error" }]
+    async fn saga_inject_error(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<SagaPath>,
+        body: TypedBody<InjectErrorRequest>,
+    ) -> Result<HttpResponseOk<InjectedError>, HttpError>;
+
     /// Starts a demo saga, which waits until it is completed.
     #[endpoint { method = POST, path = "/demo-saga" }]
     async fn demo_saga_create(
@@ -325,6 +334,21 @@ impl InternalApi for InternalApiImpl {
         let id = path.into_inner().saga_id;
         let saga = rqctx.context().sagas.find(id);
         saga.map(HttpResponseOk).ok_or_else(|| errors::not_found(&format!("saga-dbg with id \"{id}\"")))
+    }
+
+    async fn saga_inject_error(
+        rqctx: RequestContext<InternalContext>,
+        path: Path<SagaPath>,
+        body: TypedBody<InjectErrorRequest>,
+    ) -> Result<HttpResponseOk<InjectedError>, HttpError> {
+        let (id, node_id) = (path.into_inner().saga_id, body.into_inner().node_id);
+        match rqctx.context().sagas.inject_error(id, node_id).await {
+            Ok(takes_effect) => Ok(HttpResponseOk(InjectedError { node_id, takes_effect })),
+            Err(InjectError::UnknownSaga) => Err(errors::not_found(&format!("saga with id \"{id}\""))),
+            Err(error @ InjectError::BadNode(_)) => Err(errors::invalid_request(error.to_string())),
+            Err(error @ InjectError::TooLate(_)) => Err(errors::conflict(error.to_string())),
+            Err(error @ InjectError::NotNow(_)) => Err(errors::unavailable(error.to_string())),
+        }
     }
 
     async fn demo_saga_create(

@@ -141,6 +141,9 @@ impl RegisteredAction for EffectAction {
 impl steno::Action<Engine> for EffectAction {
     fn do_it(&self, context: ActionContext<Engine>) -> BoxFuture<'_, ActionResult> {
         run_caught(async move {
+            if context.user_data().interrupts.grant(&context, self.name) {
+                return Err(ActionError::InjectedError);
+            }
             let effect = (self.run)(&Inputs { context: &context })?;
             let Effect { statements, output, refusal, awaited } = effect;
             apply(context.user_data(), statements, refusal, awaited).await?;
@@ -208,7 +211,8 @@ struct StepAction {
     undo: UndoStepFn,
 }
 
-/// An action that may do anything, and must be idempotent and atomic by its own means.
+/// An action that may do anything, and must be idempotent and atomic by its own means. It is dropped at one of its waits if an
+/// operator wants its node to fail.
 pub fn step(name: &'static str, run: StepFn, undo: UndoStepFn) -> Action {
     Arc::new(StepAction { name, run, undo })
 }
@@ -235,7 +239,11 @@ impl RegisteredAction for StepAction {
 
 impl steno::Action<Engine> for StepAction {
     fn do_it(&self, context: ActionContext<Engine>) -> BoxFuture<'_, ActionResult> {
-        run_caught(async move { (self.run)(&context).await.map(Arc::new) }).boxed()
+        run_caught(async move {
+            let step = async { (self.run)(&context).await.map(Arc::new) };
+            context.user_data().interrupts.watch_over(&context, self.name, step).await
+        })
+        .boxed()
     }
 
     fn undo_it(&self, context: ActionContext<Engine>) -> BoxFuture<'_, UndoResult> {

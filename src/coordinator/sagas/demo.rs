@@ -97,7 +97,20 @@ impl DemoWaits {
     }
 
     async fn completed(&self, id: DemoSagaId) {
+        let registered = Registered { waits: self, id };
         self.register(id).notified().await;
-        self.forget(id);
+        drop(registered);
+    }
+}
+
+/// Makes an id unknown when its saga goes on, or is cut off.
+struct Registered<'w> {
+    waits: &'w DemoWaits,
+    id: DemoSagaId,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.waits.forget(self.id);
     }
 }

@@ -30,6 +30,7 @@ mod action;
 mod delete_parts;
 pub mod demo;
 mod failure;
+pub(super) mod interrupt;
 mod line;
 pub mod project_create;
 pub mod project_delete;
@@ -50,6 +51,7 @@ pub mod vpc_subnet_delete;
 pub use action::{Effect, EffectFn, Inputs, StepFn, UndoEffectFn, UndoStepFn, derive_uuid, effect, step};
 pub(super) use action::{run_caught, undo_caught};
 pub use failure::ActionFailure;
+pub use interrupt::Interrupts;
 pub use refusals::type_names;
 
 use crate::store::error::Refusal;
@@ -85,6 +87,8 @@ pub struct SagaContext {
     pub demo_waits: Arc<demo::DemoWaits>,
     /// What the embedding service gave its sagas; see [`SagaContext::service`].
     pub services: Arc<dyn Any + Send + Sync>,
+    /// Which of its nodes somebody wants to fail.
+    pub interrupts: Interrupts,
     /// Set when a write of this saga was refused that nobody waited for.
     pub derailed: AtomicBool,
 }
@@ -232,6 +236,11 @@ impl SagaRegistry {
     /// Whether an action of this name is known.
     pub fn knows_action(&self, action_name: &str) -> bool {
         self.actions.contains_key(action_name)
+    }
+
+    /// Whether an action can be cut off while it is under way; `None` if no action of this name is known.
+    pub fn can_interrupt(&self, action_name: &str) -> Option<bool> {
+        self.actions.get(action_name).map(|action| !action.own_database_only())
     }
 
     /// The engine's own form of this registry.

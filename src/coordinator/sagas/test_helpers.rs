@@ -118,6 +118,7 @@ impl TestBed {
             durability: self.durability,
             demo_waits: Arc::new(demo::DemoWaits::default()),
             services: Arc::new(()),
+            interrupts: super::Interrupts::default(),
             derailed: AtomicBool::new(false),
         });
         let id = steno::SagaId::from_untyped_uuid(saga.as_uuid());

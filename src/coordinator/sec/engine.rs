@@ -98,6 +98,7 @@ mod tests {
                 durability: crate::coordinator::sagas::Durability::Strict,
                 demo_waits: Arc::default(),
                 services: Arc::new(()),
+                interrupts: Default::default(),
                 derailed: false.into(),
             });
             let done = client

@@ -80,6 +80,11 @@ impl EngineStore {
         (holding.ownership, Arc::clone(&holding.context))
     }
 
+    /// What the actions of a saga in flight are given; `None` if it is not in flight, or not any more.
+    pub(super) fn context_of(&self, id: SagaId) -> Option<Arc<SagaContext>> {
+        self.holdings().get(&id).map(|holding| Arc::clone(&holding.context))
+    }
+
     /// Waits for a write under the fence; returns only if the saga is still ours.
     async fn write_fenced(&self, id: SagaId, context: &SagaContext, write: Write) {
         match self.store.write(write, Until::Durable).await {

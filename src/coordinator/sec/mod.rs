@@ -32,12 +32,14 @@
 mod drain;
 mod engine;
 mod engine_store;
+mod inject;
 mod outcome;
 mod roster;
 #[cfg(test)]
 mod tests;
 
 pub use drain::Adopted;
+pub use inject::InjectError;
 pub use outcome::SagaOutcome;
 pub use roster::{Origin, RosterCounts, Sighting};
 
@@ -45,7 +47,7 @@ use super::background::driver::Waker;
 use super::fault::{Faults, FaultyAction};
 use super::recovery::{Announcer, CreationInFlight, FailureCause};
 use super::sagas::demo::DemoWaits;
-use super::sagas::{Durability, Engine, SagaContext, SagaKind, SagaRegistry};
+use super::sagas::{Durability, Engine, Interrupts, SagaContext, SagaKind, SagaRegistry};
 use crate::files::touch;
 use crate::store::error::{Refusal, Rule, StoreError};
 use crate::store::sagas::{IdempotencyKey, LoadedSaga, Ownership};
@@ -520,6 +522,7 @@ impl Sagas {
             durability,
             demo_waits: Arc::clone(&self.inner.demo_waits),
             services: Arc::clone(&self.inner.services),
+            interrupts: Interrupts::default(),
             derailed: AtomicBool::new(false),
         })
     }

@@ -8,6 +8,7 @@ use crate::store::sql::{Statement, Value};
 use crate::store::sqlite::{OpenOptions, SqliteStore};
 use crate::store::{Until, Write};
 use crate::wire::ids::NodeId;
+use crate::wire::sagas::TakesEffect;
 use crate::wire::time::now;
 use std::time::Duration;
 use steno::{ActionContext, ActionError, DagBuilder, Node, SagaDag, SagaName};
@@ -231,6 +232,69 @@ impl SagaKind for Gated {
     fn dag((): &()) -> Result<SagaDag, anyhow::Error> {
         Ok(dag_of(Self::NAME, &Self::actions(), serde_json::Value::Null))
     }
+}
+
+/// An effect, the gate, another effect.
+struct Between;
+
+impl SagaKind for Between {
+    const NAME: &'static str = "between";
+    const DURABILITY: Durability = Durability::Strict;
+    type Params = String;
+
+    fn actions() -> Vec<Action> {
+        vec![
+            effect("first", first, undo_first),
+            step("gate", gate, open_gate),
+            effect("named", named, undo_named),
+        ]
+    }
+
+    fn dag(params: &String) -> Result<SagaDag, anyhow::Error> {
+        Ok(dag_of(Self::NAME, &Self::actions(), params.clone().into()))
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_is_told_to_fail_does_so_at_once_or_when_its_turn_comes() {
+    let bench = bench(SagaRegistry::new().with::<Between>(), Arc::new(Notify::new()));
+    let sagas = &bench.sagas;
+    for (node, effect, name) in [(1, TakesEffect::Now, "gate"), (2, TakesEffect::WhenItBegins, "named")] {
+        let id = SagaId::random();
+        let running = sagas.create::<Between>(id, &"x".to_owned(), None).await.expect("created");
+        let at_the_gate = async {
+            while load_log(&*bench.store, id).await.expect("a log").len() < 5 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), at_the_gate).await.expect("the gate is begun");
+        let too_late = InjectError::TooLate("node 0 has succeeded already".to_owned());
+        assert_eq!(sagas.inject_error(id, 0).await, Err(too_late));
+        assert!(matches!(sagas.inject_error(id, 3).await, Err(InjectError::BadNode(_))), "no action");
+        assert!(matches!(sagas.inject_error(id, 9).await, Err(InjectError::BadNode(_))), "no node");
+        for _ in 0..2 {
+            // The second time it is the same, unless the saga is over by then.
+            let told = sagas.inject_error(id, node).await;
+            let over = matches!(told, Err(InjectError::TooLate(_)));
+            let is_now = effect == TakesEffect::Now;
+            assert!(told == Ok(effect) || (is_now && (told == Ok(TakesEffect::Already) || over)), "{told:?}");
+        }
+        let open: &Notify = sagas.inner.services.downcast_ref().expect("the gate");
+        if effect == TakesEffect::WhenItBegins {
+            open.notify_one();
+        }
+        let ended = tokio::time::timeout(Duration::from_secs(60), running.finished()).await.expect("ended");
+        let SagaOutcome::Failed { node, error: ActionError::InjectedError } = ended else {
+            panic!("{ended:?}")
+        };
+        assert_eq!(node, name);
+        assert!(marks(&bench.store).await.is_empty(), "what came before is undone");
+        assert_eq!(
+            sagas.inject_error(id, 1).await,
+            Err(InjectError::TooLate("the saga has come to its end".to_owned()))
+        );
+    }
+    assert_eq!(sagas.inject_error(SagaId::random(), 0).await, Err(InjectError::UnknownSaga));
 }
 
 #[tokio::test]

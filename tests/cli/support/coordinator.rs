@@ -23,10 +23,15 @@ impl Coordinator {
 
     /// Starts it again after a kill, where it was.
     pub(crate) fn restart(&mut self, env: &TestEnv) {
+        self.restart_with(env, &[]);
+    }
+
+    /// The same, with more arguments.
+    pub(crate) fn restart_with(&mut self, env: &TestEnv, more: &[&str]) {
         let address = |url: &str| url.strip_prefix("http://").expect("a URL").to_owned();
         let (internal, external) = (address(&self.ready.internal_url), address(&self.ready.external_url));
         let data_dir = self.data_dir.clone();
-        *self = Self::listen(env, &data_dir, [&internal, &external], &[]);
+        *self = Self::listen(env, &data_dir, [&internal, &external], more);
     }
 
     fn listen(env: &TestEnv, data_dir: &Path, [internal, external]: [&str; 2], more: &[&str]) -> Self {
@@ -82,19 +87,25 @@ impl Coordinator {
 
     /// Sets all faults from now on, as `POST /fault` takes them. It has to have been started with `--allow-faults`.
     pub(crate) fn set_faults(&self, rules: &serde_json::Value) {
+        let (status, answer) = self.post("/fault", &serde_json::json!({ "rules": rules }).to_string());
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    /// Posts JSON to its internal API; the status and the whole answer.
+    pub(crate) fn post(&self, path: &str, body: &str) -> (u16, String) {
         let address = self.ready.internal_url.strip_prefix("http://").expect("a URL");
-        let body = serde_json::json!({ "rules": rules }).to_string();
         let mut stream = TcpStream::connect(address).expect("it listens");
         write!(
             stream,
-            "POST /fault HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
              Connection: close\r\n\r\n{body}",
             body.len()
         )
         .expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let status = answer.get(9..12).and_then(|status| status.parse().ok());
+        (status.unwrap_or_else(|| panic!("no status: {answer}")), answer)
     }
 
     /// Whether the process is still there.

@@ -31,8 +31,8 @@ const WORDS: Words =
 pub(super) async fn run(ctx: &mut Context<'_>, args: AbandonArgs) -> CommandResult {
     let AbandonArgs { sagas, comment, change } = args;
     let request = Request { comment, time: ctx.now(), check: change.check() };
-    change::run(ctx, &WORDS, sagas, change, |reading, why, engine, source| {
-        plan(reading, why, engine, &Capability::to_abandon(source), &request)
+    change::run(ctx, &WORDS, sagas, change, |reading, why, owner, source| {
+        plan(reading, why, owner.engine, &Capability::to_abandon(source), &request)
     })
     .await
 }

@@ -1,6 +1,7 @@
 //! What `sagas abandon` and `sagas inject-error` have in common: plan, consent, change, report; one saga or many.
 
 use crate::amend::carry_out::{self, Outcome as Became, Trouble};
+use crate::amend::live::OwnerTrouble;
 use crate::amend::{Decision, Plan, SecCheck};
 use crate::cli::commands::saga_ids::{SagaIds, resolve};
 use crate::cli::commands::why::look;
@@ -8,8 +9,10 @@ use crate::cli::config::OutputMode;
 use crate::cli::consent::Consent;
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
+use crate::client::Client;
+use crate::client::base_url::BaseUrl;
 use crate::observe::why::judge::judge;
-use crate::observe::why::{EngineKind, Why};
+use crate::observe::why::{OwnerFacts, Why};
 use crate::render::amend::{render_plan, sagas, shown_name};
 use crate::render::escape::escape;
 use crate::render::table::{Cell, Column, Table};
@@ -90,7 +93,7 @@ pub(super) async fn run(
     words: &Words,
     ids: SagaIds,
     args: ChangeArgs,
-    decide: impl Fn(&Reading<'_>, &Why, EngineKind, &Source) -> Decision,
+    decide: impl Fn(&Reading<'_>, &Why, &OwnerFacts, &Source) -> Decision,
 ) -> CommandResult {
     let mode = ctx.output_among(
         words.command,
@@ -128,7 +131,7 @@ async fn plan(
     ctx: &mut Context<'_>,
     inspector: &Inspector,
     id: SagaId,
-    decide: &impl Fn(&Reading<'_>, &Why, EngineKind, &Source) -> Decision,
+    decide: &impl Fn(&Reading<'_>, &Why, &OwnerFacts, &Source) -> Decision,
 ) -> Result<Report, Failure> {
     let found = look(ctx, inspector, id).await?;
     let reading = Reading::of(&found.records);
@@ -141,7 +144,7 @@ async fn plan(
         name: why.name.clone(),
         hint: None,
     };
-    Ok(match decide(&reading, &why, found.owner.engine, inspector.describe()) {
+    Ok(match decide(&reading, &why, &found.owner, inspector.describe()) {
         Decision::Do(plan) => Report { plan: Some(*plan), ..report(Fate::Planned, None) },
         Decision::AlreadySo(text) => report(Fate::AlreadySo, Some(text)),
         Decision::Refused(refusal) => {
@@ -169,8 +172,11 @@ async fn carry_out_all(ctx: &Context<'_>, inspector: &Inspector, reports: &mut [
     for report in reports.iter_mut().filter(|report| report.outcome == Fate::Planned) {
         let Some(plan) = &report.plan else { continue };
         let is_over;
-        (report.outcome, report.message, is_over) = match carry_out::carry_out(inspector, plan, limit).await {
+        let owner = plan.owner_address().and_then(|at| client_of_owner(ctx, at));
+        let became = carry_out::carry_out(inspector, owner.as_ref(), plan, limit).await;
+        (report.outcome, report.message, is_over) = match became {
             Ok(Became::Done) => (Fate::Done, None, false),
+            Ok(Became::Awaited(what)) => (Fate::Done, Some(what), false),
             Ok(Became::ByAnother(now)) => (Fate::AlreadySo, Some(now), false),
             Ok(Became::Changed(now)) => (
                 Fate::ChangedMeanwhile,
@@ -187,16 +193,37 @@ async fn carry_out_all(ctx: &Context<'_>, inspector: &Inspector, reports: &mut [
                     Trouble::NotDone(AmendError::Refused(_)) => (Fate::Failed, false),
                     Trouble::NotDone(_) => (Fate::Failed, true),
                     Trouble::InDoubt(_) | Trouble::NotSeen(_) => (Fate::InDoubt, true),
+                    Trouble::Owner(OwnerTrouble::Declined(_)) => (Fate::Refused, false),
+                    // Another saga may be another owner's.
+                    Trouble::Owner(OwnerTrouble::NotTold(_) | OwnerTrouble::NoWay) => (Fate::Failed, false),
+                    Trouble::Owner(OwnerTrouble::Unanswered(_) | OwnerTrouble::NotInLog) => {
+                        (Fate::InDoubt, false)
+                    }
                 };
-                let cause =
-                    std::error::Error::source(&trouble).map_or(String::new(), |cause| format!(": {cause}"));
-                (outcome, Some(format!("{trouble}{cause}")), is_over)
+                (outcome, Some(with_causes(&trouble)), is_over)
             }
         };
         if is_over {
             return;
         }
     }
+}
+
+/// The way to a saga's owner. Its address may be from the database, and then it is not told the user's token.
+fn client_of_owner(ctx: &Context<'_>, at: &str) -> Option<Client> {
+    let base: BaseUrl = at.parse().ok()?;
+    let token = if base == ctx.settings().url.value { ctx.token().ok()? } else { None };
+    ctx.client_at(base, token).ok()
+}
+
+fn with_causes(trouble: &Trouble) -> String {
+    let mut text = trouble.to_string();
+    let mut next = std::error::Error::source(trouble);
+    while let Some(cause) = next {
+        text.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    text
 }
 
 const COLUMNS: [Column; 4] =
@@ -216,7 +243,12 @@ fn tell(
             let message = escape(one.message.as_deref().unwrap_or_default());
             match one.outcome {
                 Fate::Planned => writeln!(ctx.out(), "dry run: nothing was done")?,
-                Fate::Done => writeln!(ctx.out(), "{} saga {} {name}", words.done, one.saga_id)?,
+                Fate::Done if message.is_empty() => {
+                    writeln!(ctx.out(), "{} saga {} {name}", words.done, one.saga_id)?;
+                }
+                Fate::Done => {
+                    writeln!(ctx.out(), "{} saga {} {name}: {message}", words.done, one.saga_id)?;
+                }
                 Fate::AlreadySo => writeln!(ctx.out(), "saga {} {name}: {message}", one.saga_id)?,
                 // The error tells it.
                 Fate::Refused | Fate::ChangedMeanwhile | Fate::Overwritten | Fate::Failed | Fate::InDoubt => {

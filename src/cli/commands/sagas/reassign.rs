@@ -231,7 +231,7 @@ async fn carry_out_plan(
     carry_out::reassign(inspector, plan, ctx.timeout()).await.map_err(|trouble| {
         let failure = Failure::new(Kind::Unreachable, "sagas reassign").caused_by(&trouble);
         match trouble {
-            Trouble::NotDone(_) => failure,
+            Trouble::NotDone(_) | Trouble::Owner(_) => failure,
             Trouble::InDoubt(_) | Trouble::NotSeen(_) => {
                 failure.hint("`sagactl sagas list --unfinished` shows what is there; doing it again is safe")
             }
