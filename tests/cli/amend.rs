@@ -328,6 +328,39 @@ fn every_era_of_nexus_keeps_what_it_can() {
     }
 }
 
+#[test]
+fn what_cannot_be_opened_or_is_of_a_later_program_is_not_changed() {
+    let database = Recorded::Sagactl.in_postgres().expect("PostgreSQL");
+    database.sql("DELETE FROM sec; DELETE FROM saga");
+    let [a, b, saga] = orphan(&database);
+    let env = TestEnv::new();
+    let commands = [
+        &["sagas", "abandon", &saga, "--bypass-sec-check"][..],
+        &["sagas", "inject-error", &saga, "--bypass-sec-check"],
+        &["sagas", "reassign", "--saga", &saga, "--to", &a, "--bypass-sec-check"],
+        &["secs", "expunge", &b],
+    ];
+    let rows = || {
+        database.sql("SELECT saga_state, current_sec, adopt_generation FROM saga; SELECT id, state FROM sec ORDER BY id")
+    };
+    let untouched = rows();
+    let refused = |url: &str, code: i32, said: &str| {
+        for command in commands {
+            let run = env.run(&[command, &GO[..], &["--db-url", url]].concat());
+            assert_eq!(run.code, code, "{command:?}: {run}");
+            assert!(run.stderr.contains(said), "{command:?}: {run}");
+            assert!(!run.stderr.contains("guessed") && !run.stdout.contains("guessed"), "{run}");
+        }
+        assert_eq!(rows(), untouched);
+    };
+    refused(&database.guarded_url("guessed"), 3, "password authentication failed for user \"guarded\"");
+    database.sql("UPDATE sagactl_schema SET version = 999");
+    refused(&database.url(), 2, "schema 999");
+    // Looking is another matter.
+    let run = env.run(&["sagas", "list", "-o", "ids", "--db-url", &database.url()]);
+    assert_eq!((run.code, run.stdout.trim()), (0, &*saga), "{run}");
+}
+
 /// Both commands at the same moment; what each left behind.
 fn at_once(env: &TestEnv, commands: [&[&str]; 2]) -> [Run; 2] {
     let began = Instant::now();

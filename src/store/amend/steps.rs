@@ -3,6 +3,7 @@
 use super::{AmendError, Change, Reassignment, Seen};
 use crate::store::inspect::query::Query;
 use crate::store::inspect::source::{Engine, Origin, Source};
+use crate::store::schema::CURRENT_VERSION;
 use crate::wire::ids::{SagaId, SecId};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -46,6 +47,14 @@ impl Capability {
         let Some(saga) = &source.saga else {
             return Self::None(format!("{} has no table saga", source.url));
         };
+        // What keeps a coordinator from going on with a changed saga may be another thing there.
+        if let Origin::Sagactl { version } = source.origin
+            && version > CURRENT_VERSION
+        {
+            return Self::None(format!(
+                "{source} is of a later program; this one changes nothing beyond schema {CURRENT_VERSION}"
+            ));
+        }
         match NEEDED.iter().find(|column| !saga.has(column)) {
             Some(column) => Self::None(format!(
                 "{source} has no column saga.{column}, without which nobody can tell whether the saga has changed meanwhile"
@@ -292,6 +301,8 @@ mod tests {
             (source(nexus("279.0.0"), &[]), "full"),
             (source(nexus("279.0.0"), &["abandon_comment"]), "none"),
             (source(Origin::Sagactl { version: 3 }, &[]), "full"),
+            (source(Origin::Sagactl { version: CURRENT_VERSION }, &[]), "full"),
+            (source(Origin::Sagactl { version: CURRENT_VERSION + 1 }, &[]), "none"),
             (source(Origin::Unnamed, &METADATA), "state"),
             (source(Origin::Unnamed, &["adopt_generation"]), "none"),
         ];
