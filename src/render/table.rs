@@ -1,7 +1,10 @@
 //! Tables: a head, aligned columns two blanks apart, no lines. They read well, and `awk` can take them apart.
 //!
 //! When the terminal is too narrow, columns that say so give way: theirs is text that is useful even when its end is cut
-//! (messages). Ids, times and numbers are never cut, for half an id is worse than a wrapped line.
+//! (messages). Ids, times and numbers are never cut for that, for half an id is worse than a wrapped line.
+//!
+//! However much room there is, no cell is longer than anything that makes sense in its column: one name of a megabyte, in a
+//! database or from a server, would make every line that long.
 
 use super::Look;
 use super::escape::escape;
@@ -15,6 +18,12 @@ use tabled::settings::{Alignment, Color, Padding, Style as Lines};
 
 /// Blanks between two columns.
 const GAP: usize = 2;
+
+/// Most characters of a word, an id or a number. A node's path through several subsagas, or a URL, is shorter.
+const LONGEST_WORD: usize = 256;
+
+/// Most characters of running text.
+const LONGEST_MESSAGE: usize = 4_000;
 
 /// A column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +55,14 @@ impl Column {
     /// A column of running text that may be cut when room is short, but not below `least` characters.
     pub const fn message(title: &'static str, least: usize) -> Self {
         Self { title, align: Align::Left, least: Some(least) }
+    }
+
+    /// Most characters of a cell.
+    const fn most(&self) -> usize {
+        match self.least {
+            Some(_) => LONGEST_MESSAGE,
+            None => LONGEST_WORD,
+        }
     }
 }
 
@@ -85,6 +102,15 @@ impl Cell {
     /// A value, or the mark of ignorance.
     pub fn or_unknown(value: Option<impl std::fmt::Display>) -> Self {
         value.map_or_else(Self::unknown, Self::new)
+    }
+
+    /// The same, or its beginning with `…` if it is longer. Characters are counted, not columns, since some take up none.
+    fn of_at_most(mut self, most: usize) -> Self {
+        if let Some((end, _)) = self.text.char_indices().nth(most) {
+            self.text.truncate(end);
+            self.text.push('…');
+        }
+        self
     }
 
     /// The same in a style.
@@ -130,7 +156,8 @@ impl Table {
     /// Adds a row, one cell per column.
     pub fn push(&mut self, row: Vec<Cell>) {
         assert_eq!(row.len(), self.columns.len(), "a row has one cell per column");
-        self.rows.push(row);
+        let bounded = row.into_iter().zip(&self.columns).map(|(cell, column)| cell.of_at_most(column.most()));
+        self.rows.push(bounded.collect());
     }
 
     /// Only these columns, in this order; their names are compared without regard to case, with `-` for `_` or blank.
@@ -156,6 +183,12 @@ impl Table {
         })
     }
 
+    /// The same without a column, if it has it.
+    pub fn without(self, title: &str) -> Self {
+        let kept: Vec<String> = self.titles().into_iter().filter(|own| own != title).collect();
+        self.select(&kept).expect("its own columns")
+    }
+
     /// Leaves out columns of `least` importance, one after the other in this order, until the rest fits the width there is.
     /// Says which were left out.
     pub fn fit(self, look: &Look, least_important: &[&'static str]) -> (Self, Vec<&'static str>) {
@@ -166,14 +199,8 @@ impl Table {
             if table.total(&table.fitted_widths(look.width)) <= available {
                 break;
             }
-            let kept: Vec<String> = table
-                .columns
-                .iter()
-                .filter(|column| column.title != title)
-                .map(|column| column.title.to_owned())
-                .collect();
-            if kept.len() < table.columns.len() {
-                table = table.select(&kept).expect("its own columns");
+            if table.columns.iter().any(|column| column.title == title) {
+                table = table.without(title);
                 left_out.push(title);
             }
         }
@@ -359,6 +386,18 @@ mod tests {
         assert_eq!(cut("日本語日本語", 7), "日本語…");
         assert_eq!(cut("日本語日本語", 6), "日本…");
         assert_eq!(cut("abc", 3), "abc");
+    }
+
+    #[test]
+    fn no_cell_is_longer_than_what_makes_sense() {
+        let mut table = Table::new(&COLUMNS);
+        let huge = "n\u{301}".repeat(500_000);
+        table.push(vec![Cell::new(&huge), Cell::new("7".repeat(1_000_000)), Cell::new(&huge)]);
+        table.push(vec![Cell::new("a"), Cell::new(1), Cell::new("b")]);
+        let text = rendered(&table, None, Paint::Off);
+        assert!(text.len() < 20_000, "{} bytes", text.len());
+        assert_eq!(text.matches('…').count(), 3, "{text}");
+        assert_eq!(text.chars().filter(|character| *character == '7').count(), LONGEST_WORD);
     }
 
     #[test]

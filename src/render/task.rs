@@ -3,7 +3,7 @@
 //! One number differs from omdb's: under `removed:` stands how many sagas were removed. omdb prints there, since July
 //! 2024, how many were skipped.
 
-use super::escape::escape;
+use super::escape::excerpt;
 use super::style::Style;
 use super::table::{Cell, Column, Table};
 use super::time;
@@ -19,10 +19,20 @@ use std::time::Duration;
 /// Columns before the label of a number.
 const INDENT: &str = "        ";
 
+/// Characters of a task's name that are shown; a server may say anything.
+pub const LONGEST_NAME: usize = 256;
+
+/// Characters of an error, and of a line of a task's own report, that are shown. All of it is in the JSON.
+const LONGEST_TEXT: usize = 4_000;
+
 /// Writes what every background task has: its period, what it is doing, how its last activation went.
 pub fn render_task(out: &mut dyn Write, look: &Look, task: &TaskView) -> io::Result<()> {
     let TaskView { name, description: _, period, current, last, error } = task;
-    writeln!(out, "{}", look.paint.apply(Style::Heading, format!("task: \"{}\"", escape(name))))?;
+    writeln!(
+        out,
+        "{}",
+        look.paint.apply(Style::Heading, format!("task: \"{}\"", excerpt(name, LONGEST_NAME)))
+    )?;
     writeln!(out, "  configured period: every {}", time::exact(*period))?;
     match current {
         None => writeln!(out, "  currently executing: no")?,
@@ -59,7 +69,7 @@ pub fn render_task(out: &mut dyn Write, look: &Look, task: &TaskView) -> io::Res
         }
     }
     if let Some(error) = error {
-        let line = format!("    last activation FAILED: {}", escape(error));
+        let line = format!("    last activation FAILED: {}", excerpt(error, LONGEST_TEXT));
         writeln!(out, "{}", look.paint.apply(Style::Failed, line))?;
     }
     Ok(())
@@ -85,7 +95,9 @@ pub fn render_details(out: &mut dyn Write, details: &Value) -> io::Result<()> {
     writeln!(out, "    details:")?;
     let text = serde_json::to_string_pretty(details)?;
     for line in text.lines() {
-        writeln!(out, "{INDENT}{}", escape(line))?;
+        // Not trimmed: its blanks are the structure.
+        let (blanks, text) = line.split_at(line.len() - line.trim_start().len());
+        writeln!(out, "{INDENT}{blanks}{}", excerpt(text, LONGEST_TEXT))?;
     }
     Ok(())
 }
@@ -122,7 +134,7 @@ fn render_last_pass(out: &mut dyn Write, look: &Look, last_pass: &LastPass) -> i
         PassResult::NeverStarted => return writeln!(out, "    never run"),
         PassResult::Failed => {
             let message = message.as_deref().unwrap_or("no reason given");
-            let line = format!("    last pass FAILED: {}", escape(message));
+            let line = format!("    last pass FAILED: {}", excerpt(message, LONGEST_TEXT));
             return writeln!(out, "{}", look.paint.apply(Style::Failed, line));
         }
         PassResult::Completed => {}
