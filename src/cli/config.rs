@@ -31,9 +31,10 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
-    /// Internal API of the coordinator [env: SAGACTL_URL] [default: http://127.0.0.1:12221]
+    /// Internal API of the coordinator; repeated, of several, for the commands that look at several [env: SAGACTL_URL]
+    /// [default: http://127.0.0.1:12221]
     #[arg(long, global = true, value_name = "URL")]
-    pub(super) url: Option<BaseUrl>,
+    pub(super) url: Vec<BaseUrl>,
 
     /// External API of the coordinator [env: SAGACTL_EXTERNAL_URL] [default: http://127.0.0.1:12220]
     #[arg(long, global = true, value_name = "URL")]
@@ -248,6 +249,8 @@ pub struct Chosen<T> {
 pub struct Settings {
     /// The internal API.
     pub url: Chosen<BaseUrl>,
+    /// Those of more coordinators, if several were named; each once.
+    pub more_urls: Vec<BaseUrl>,
     /// The external API.
     pub external_url: Chosen<BaseUrl>,
     /// The database, if anybody named one.
@@ -278,12 +281,19 @@ impl Settings {
         let file = file::load(environment, context.as_deref())?;
         let sources = Sources { environment, file: &file };
 
-        let url = sources.choose(flags.url.clone(), "SAGACTL_URL", "url")?;
+        let url = sources.choose(flags.url.first().cloned(), "SAGACTL_URL", "url")?;
+        let mut more_urls: Vec<BaseUrl> = Vec::new();
+        for (index, more) in flags.url.iter().enumerate().skip(1) {
+            if !flags.url[..index].contains(more) {
+                more_urls.push(more.clone());
+            }
+        }
         let external_url =
             sources.choose(flags.external_url.clone(), "SAGACTL_EXTERNAL_URL", "external-url")?;
         let no_color = environment("NO_COLOR").is_some_and(|value| !value.is_empty());
         Ok(Self {
             url: url.unwrap_or_else(|| default_url(DEFAULT_URL)),
+            more_urls,
             external_url: external_url.unwrap_or_else(|| default_url(DEFAULT_EXTERNAL_URL)),
             db_url: sources.choose(flags.db_url.clone(), "SAGACTL_DB_URL", "db-url")?,
             output: sources

@@ -38,6 +38,8 @@ pub struct Context<'c> {
     db_url_noted: bool,
     url_noted: bool,
     external_url_noted: bool,
+    /// What the coordinator in turn may use of the command's time.
+    share: Option<Duration>,
 }
 
 impl<'c> Context<'c> {
@@ -57,6 +59,7 @@ impl<'c> Context<'c> {
             db_url_noted: false,
             url_noted: false,
             external_url_noted: false,
+            share: None,
         }
     }
 
@@ -143,6 +146,22 @@ impl<'c> Context<'c> {
         terminal.or_else(variable).map(|columns: usize| columns.max(NARROWEST))
     }
 
+    /// Internal APIs of all coordinators that were named, or of the one that is there by default.
+    pub fn urls(&self) -> Vec<BaseUrl> {
+        std::iter::once(&self.settings.url.value).chain(&self.settings.more_urls).cloned().collect()
+    }
+
+    /// Goes on to another of the coordinators that were named: clients and databases that are asked for from now on are
+    /// its. It may use the `share`th part of what is left of the command's time, so that one that hangs does not keep the
+    /// others from being asked.
+    pub fn turn_to(&mut self, url: &BaseUrl, share: u32) {
+        self.settings.url.value = url.clone();
+        self.client = None;
+        self.store = None;
+        self.inspector = None;
+        self.share = Some(self.deadline().saturating_duration_since(Instant::now()) / share.max(1));
+    }
+
     /// The way to print, which must be one of those that make sense for the command.
     pub fn output_among(&self, command: &str, sensible: &[OutputMode]) -> Result<OutputMode, Failure> {
         use clap::ValueEnum as _;
@@ -209,6 +228,7 @@ impl<'c> Context<'c> {
 
     fn make_client(&self, base: BaseUrl, token: Option<Token>, retry: RetryScope) -> Result<Client, Failure> {
         let left = self.deadline().saturating_duration_since(Instant::now());
+        let left = self.share.map_or(left, |share| share.min(left));
         Client::new(client_config(base, token, retry, left, self.settings.verbosity))
             .map_err(|error| Failure::new(Kind::Unusable, "setting up the HTTP client").caused_by(&*error))
     }

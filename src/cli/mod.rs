@@ -60,6 +60,19 @@ enum Command {
     Completions(commands::completions::CompletionsArgs),
 }
 
+impl Command {
+    /// Whether `--url` may be repeated.
+    fn looks_at_several(&self) -> bool {
+        match self {
+            Self::Status(args) => args.looks_at_several(),
+            Self::Tasks(args) => args.looks_at_several(),
+            Self::Secs(args) => args.looks_at_several(),
+            Self::Quiesce(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// What the arguments ask for.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Failure> {
     let matches = command().try_get_matches_from(arguments).map_err(Failure::from_clap)?;
@@ -95,6 +108,13 @@ pub fn run(
     sagas: fn() -> SagaSet,
 ) -> CommandResult {
     let settings = Settings::resolve(&cli.global, environment)?;
+    if !settings.more_urls.is_empty() && !cli.command.looks_at_several() {
+        // None is picked silently.
+        return Err(Failure::unusable(
+            "--url was given more than once, and this command is about one coordinator",
+        )
+        .hint("status, tasks list, secs list --ping and quiesce look at several"));
+    }
     let mut ctx = Context::new(console, settings, environment);
     dispatch(cli.command, &mut ctx, sagas)
 }

@@ -14,6 +14,7 @@ pub mod activation;
 pub mod database;
 pub mod found_out;
 pub mod quiesce;
+pub mod quiesce_wait;
 pub mod recovery;
 pub mod saga;
 pub mod sagas;

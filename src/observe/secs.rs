@@ -128,6 +128,36 @@ pub async fn ping(secs: &mut [Sec]) {
     }
 }
 
+/// Asks a coordinator at an address that somebody named, and notes of the SEC that it is that it answers.
+///
+/// # Errors
+///
+/// Why that says nothing of any of these SECs, in words.
+pub async fn ping_at(secs: &mut [Sec], client: &Client) -> Result<(), String> {
+    let began = Instant::now();
+    let info = match client.with_at_most(PING_PATIENCE).fetch_info().await {
+        Ok(Some(info)) => info,
+        Ok(None) => return Err("what answers does not say who it is".to_owned()),
+        Err(error) => return Err(error.problem.to_string()),
+    };
+    let sec = secs.iter_mut().find(|sec| sec.sec_id == Some(info.sec_id));
+    let Some(sec) = sec else {
+        return Err(format!("SEC {} answers, which is not in this registry", info.sec_id));
+    };
+    if sec.status == SecStatus::Silent {
+        sec.status = SecStatus::Alive;
+    }
+    if !sec.ping.as_ref().is_some_and(|ping| ping.answered) {
+        sec.ping = Some(Ping {
+            answered: true,
+            took_ms: Some(began.elapsed().as_secs_f64() * 1e3),
+            sagas_in_flight: Some(info.sagas_in_flight),
+            error: None,
+        });
+    }
+    Ok(())
+}
+
 /// Nothing can be asked of a SEC whose address is not known.
 async fn ask(sec: &Sec) -> Option<Ping> {
     let address = sec.internal_address.as_ref()?;

@@ -4,12 +4,14 @@ use super::Look;
 use super::table::{Cell, Column, Table};
 use super::task::trigger;
 use super::time;
+use crate::client::base_url::BaseUrl;
 use crate::observe::task::TaskView;
 
-/// A task that could be read, or only its name.
-pub type TaskRow<'a> = (&'a str, Option<&'a TaskView>);
+/// A task that could be read, or only its name; of the coordinator at this place.
+pub type TaskRow<'a> = (&'a BaseUrl, &'a str, Option<&'a TaskView>);
 
-const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column; 11] = [
+    Column::text("COORDINATOR"),
     Column::text("TASK"),
     Column::number("PERIOD"),
     Column::number("LAST_ITER"),
@@ -25,12 +27,13 @@ const COLUMNS: [Column; 10] = [
 /// The list as a table, for whoever writes it to choose columns from.
 pub fn task_table<'a>(look: &Look, tasks: impl IntoIterator<Item = TaskRow<'a>>) -> Table {
     let mut table = Table::new(&COLUMNS);
-    for (name, task) in tasks {
+    for (coordinator, name, task) in tasks {
         table.push(match task {
-            Some(task) => row(look, task),
+            Some(task) => row(look, coordinator, task),
             None => {
                 let mut row = vec![Cell::unknown(); COLUMNS.len()];
-                row[0] = Cell::new(name);
+                row[0] = Cell::new(coordinator);
+                row[1] = Cell::new(name);
                 row
             }
         });
@@ -38,9 +41,10 @@ pub fn task_table<'a>(look: &Look, tasks: impl IntoIterator<Item = TaskRow<'a>>)
     table
 }
 
-fn row(look: &Look, task: &TaskView) -> Vec<Cell> {
+fn row(look: &Look, coordinator: &BaseUrl, task: &TaskView) -> Vec<Cell> {
     let TaskView { name, description, period, current, last, error: _ } = task;
     vec![
+        Cell::new(coordinator),
         Cell::new(name),
         Cell::new(time::exact(*period)),
         Cell::or_absent(last.as_ref().map(|last| last.iteration)),
@@ -89,14 +93,15 @@ mod tests {
             ..recovery.clone()
         };
         let look = Look::plain(at("2026-11-02T09:20:07Z"));
-        let rows = [("saga_recovery", Some(&recovery)), ("dns", Some(&idle)), ("odd", None)];
+        let at = "http://h:1".parse().expect("a URL");
+        let rows = [(&at, "saga_recovery", Some(&recovery)), (&at, "dns", Some(&idle)), (&at, "odd", None)];
         let mut out = Vec::new();
         task_table(&look, rows).render(&look, &mut out).unwrap();
         insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
-        TASK           PERIOD  LAST_ITER  LAST_START                LAST_TOOK  LAST_TRIGGER  NOW_ITER  NOW_START                 NOW_TRIGGER  DESCRIPTION
-        saga_recovery     10m          7  2026-11-02T09:15:22.640Z       81ms  timer                8  2026-11-02T09:20:01.118Z  signal       resumes sagas
-        dns\x1b[31m    1m 30s          -  -                                 -  -                    -  -                         -            resumes sagas
-        odd                 ?          ?  ?                                 ?  ?                    ?  ?                         ?            ?
+        COORDINATOR  TASK           PERIOD  LAST_ITER  LAST_START                LAST_TOOK  LAST_TRIGGER  NOW_ITER  NOW_START                 NOW_TRIGGER  DESCRIPTION
+        http://h:1   saga_recovery     10m          7  2026-11-02T09:15:22.640Z       81ms  timer                8  2026-11-02T09:20:01.118Z  signal       resumes sagas
+        http://h:1   dns\x1b[31m    1m 30s          -  -                                 -  -                    -  -                         -            resumes sagas
+        http://h:1   odd                 ?          ?  ?                                 ?  ?                    ?  ?                         ?            ?
         "#);
     }
 }

@@ -30,6 +30,7 @@ mod scratch_postgres;
 mod secrets;
 mod secs;
 mod security;
+mod several;
 mod show;
 mod status;
 mod support;

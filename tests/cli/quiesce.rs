@@ -5,8 +5,9 @@ use crate::support::coordinator::Coordinator;
 use crate::support::server::{Reply, Server, closed_port};
 use crate::support::{Run, TestEnv, poll_until, steady};
 use serde_json::{Value, json};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::process::Stdio;
 use std::time::Duration;
 
 fn json_of(run: &Run) -> Value {
@@ -41,6 +42,12 @@ fn states(env: &TestEnv) -> Vec<String> {
     let status = json_of(&env.run(&["quiesce", "status", "-o", "json"]));
     let secs = status["secs"].as_array().expect("a list").iter();
     secs.map(|sec| sec["state"].as_str().expect("a word").to_owned()).collect()
+}
+
+/// How many coordinators are in a state. Those that do not answer are not waited for long.
+fn total(env: &TestEnv, state: &str) -> u64 {
+    let status = json_of(&env.run(&["quiesce", "status", "-o", "json", "--timeout", "2s"]));
+    status["total"][state].as_u64().expect("a number")
 }
 
 #[test]
@@ -179,6 +186,49 @@ fn all_coordinators_of_a_database_are_asked_and_the_silent_one_is_named() {
             json_of(&heir.env().run(&["why", waiting["saga_id"].as_str().expect("an id"), "-o", "json"]));
         (why["verdict"] == "running").then_some(())
     });
+}
+
+#[test]
+fn draining_a_fleet_goes_on_without_the_silent_one_and_asks_it_when_it_is_back() {
+    let database = Postgres::shared().database();
+    let env = TestEnv::new().with("SAGACTL_DB_URL", &database.url());
+    let start = |name: &str| Coordinator::start(&env, &env.path().join(name), &["--db-url", &database.url()]);
+    let (mut one, other) = (start("one"), start("other"));
+    poll_until("both are registered", || (database.sql("SELECT count(*) FROM sec") == "2").then_some(()));
+    other.freeze();
+    let id = other.ready.sec_id.to_string();
+    let run = env.run(&["quiesce", "start", "--all", "--wait", "--dry-run", "--timeout", "4s"]);
+    assert!(run.stderr.contains(": does not answer; it is asked as soon as it does\n"), "{run}");
+    assert_eq!(total(&env, "running"), 1, "a dry run asks nobody");
+
+    // The time runs out: the one that answers has quiesced, of the other nobody knows.
+    let drain = |timeout| ["quiesce", "start", "--all", "--wait", "-w", "-y", "--timeout", timeout];
+    let run = env.run(&[&drain("8s")[..], &["-o", "json"]].concat());
+    assert_eq!(run.code, 4, "{run}");
+    let report = json_of(&run);
+    assert_eq!(
+        (&report["total"]["quiesced"], &report["total"]["unknown"], &report["total"]["draining"]),
+        (&json!(1), &json!(1), &json!(0)),
+        "{run}"
+    );
+    assert!(run.stderr.contains("not quiesced yet: 0 sagas are pending, and 1 of 2 do not answer"), "{run}");
+    assert!(run.stderr.contains(&format!("caused by: no answer from SEC {id} at http://")), "{run}");
+    assert!(run.stderr.contains(&format!("`sagactl secs expunge {id}` says so to the others")), "{run}");
+
+    // Meanwhile the first one is stopped, as one does with a process that has quiesced; its successor must take sagas.
+    let mut draining =
+        env.command(&drain("60s")).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut told = BufReader::new(draining.stderr.take().expect("piped")).lines();
+    let waiting = format!("note: no answer from SEC {id} at ");
+    assert!(told.any(|line| line.is_ok_and(|line| line.starts_with(&waiting))), "it tells whom it waits for");
+    one.kill();
+    one.restart_with(&env, &["--db-url", &database.url()]);
+    other.thaw();
+    assert!(draining.wait().expect("a child").success());
+    let mut answer = String::new();
+    draining.stdout.take().expect("piped").read_to_string(&mut answer).expect("text");
+    assert!(answer.starts_with("asked to quiesce\nin all: 2 SECs: "), "{answer}");
+    assert_eq!((total(&env, "running"), total(&env, "quiesced")), (1, 1));
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn columns_can_be_chosen() {
     = 0
     ");
     insta::assert_snapshot!(env.run(&["tasks", "list", "--columns", "tusk"]), @r#"
-    ! error: unknown column "tusk"; known columns: task, period, last_iter, last_start, last_took, last_trigger, now_iter, now_start, now_trigger, description
+    ! error: unknown column "tusk"; known columns: coordinator, task, period, last_iter, last_start, last_took, last_trigger, now_iter, now_start, now_trigger, description
     = 2
     "#);
 }
@@ -131,4 +131,35 @@ fn an_unknown_task_is_an_error_that_names_the_known_ones() {
     ! error: unknown task "x\u{1b}[2J"; known tasks: dns_config_internal, region_replacement, saga_recovery
     = 2
     "#);
+}
+
+#[test]
+fn a_name_of_a_megabyte_makes_no_line_that_long_and_is_whole_in_json() {
+    let name = "n".repeat(1_000_000);
+    let mut task = fixture_json("nexus/task-running.json");
+    task["name"] = name.as_str().into();
+    task["description"] = "d".repeat(1_000_000).into();
+    let mut odd = task.clone();
+    odd["period"] = "?".into();
+    let tasks = serde_json::json!({ &name: task, format!("{name}-odd"): odd, "saga_recovery": fixture_json("nexus/task-2026.json") });
+    let server = Server::start(move |request, _| match request.path.as_str() {
+        "/bgtasks" => Reply::json(200, tasks.to_string()),
+        _ => Reply::fixture(404, "nexus/error-unknown-task.json"),
+    });
+    let env = TestEnv::at(&server);
+    for command in [&["tasks", "list"][..], &["tasks", "show"], &["tasks", "list", "--columns", "task"]] {
+        let run = env.run(command);
+        assert_eq!(run.code, 5, "one of them cannot be read");
+        let longest = run.stdout.lines().chain(run.stderr.lines()).map(str::len).max().expect("lines");
+        assert!((200..6_000).contains(&longest), "{command:?}: a line of {longest} bytes");
+        assert!(
+            run.stdout.contains(&format!("{}…", "n".repeat(256))) && run.stdout.contains("saga_recovery")
+        );
+    }
+    let run = env.run(&["tasks", "list", "-o", "json"]);
+    let listed: Vec<Value> = serde_json::from_str(&run.stdout).expect("JSON");
+    assert!(listed.iter().any(|task| task["name"] == name.as_str()), "whole");
+    let run = env.run(&["tasks", "show", "nonesuch"]);
+    assert_eq!(run.code, 2, "{} bytes", run.stderr.len());
+    assert!(run.stderr.len() < 6_000, "{} bytes", run.stderr.len());
 }

@@ -36,8 +36,8 @@ fn wrong_usage_says_what_is_wrong() {
             "error: invalid value 'https://h' for '--url <URL>': scheme \"https\" is not supported, only http is",
         ),
         (
-            &["--url", "http://h", "--url", "http://i", "status"],
-            "error: the argument '--url <URL>' cannot be used multiple times",
+            &["--url", "http://h", "--url", "http://i", "why", "x"],
+            "error: --url was given more than once, and this command is about one coordinator",
         ),
         (
             &["--db-url", "mysql://h", "status"],

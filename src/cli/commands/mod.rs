@@ -13,6 +13,7 @@ pub mod quiesce;
 mod saga_ids;
 pub mod sagas;
 pub mod secs;
+mod several;
 pub mod status;
 pub mod tasks;
 pub mod watch;

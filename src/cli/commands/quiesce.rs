@@ -1,14 +1,14 @@
 //! `sagactl quiesce`: let coordinators finish what they have, without taking more.
 
+mod start;
+
 use super::why::look;
 use crate::cli::config::{OutputMode, Source};
-use crate::cli::consent::Consent;
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
 use crate::client::Client;
 use crate::client::base_url::BaseUrl;
 use crate::observe::Part;
-use crate::observe::found_out::start_quiesce;
 use crate::observe::quiesce::{self, Blocker, Quiescence, SecQuiescence, State};
 use crate::observe::why::judge::judge;
 use crate::render::escape::escape;
@@ -23,9 +23,6 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for each answer of a coordinator, if the command has that much time.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Time between two looks while waiting.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// Pending sagas that are looked up in the database, per coordinator; the oldest ones.
 const MOST_LOOKED_UP: usize = 50;
@@ -44,7 +41,7 @@ enum QuiesceCommand {
     /// What keeps coordinators from having quiesced
     Why,
     /// Ask a coordinator to take no more sagas, for as long as its process lives
-    Start(StartArgs),
+    Start(start::StartArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -54,25 +51,6 @@ struct StatusArgs {
     columns: Vec<String>,
 }
 
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Creations are answered with 503 and Retry-After from then on. It cannot be taken back; the next \
-                        process takes sagas again."
-)]
-struct StartArgs {
-    /// Every coordinator that the database has in service, not only the one at --url
-    #[arg(long)]
-    all: bool,
-
-    /// Only show what would be done
-    #[arg(long)]
-    dry_run: bool,
-
-    /// Wait until all of them have quiesced, as long as --timeout
-    #[arg(long)]
-    wait: bool,
-}
-
 /// One coordinator and what keeps it, for JSON.
 #[derive(Debug, Serialize)]
 struct Blocked<'q> {
@@ -80,25 +58,6 @@ struct Blocked<'q> {
     url: &'q str,
     state: State,
     blockers: Vec<Blocker>,
-}
-
-/// What `quiesce start` tells in JSON.
-#[derive(Debug, Serialize)]
-struct Report<'q> {
-    outcome: Done,
-    #[serde(flatten)]
-    quiescence: &'q Quiescence,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Done {
-    /// Nothing: it was a dry run.
-    Planned,
-    /// They were asked.
-    Started,
-    /// Nothing: they already were.
-    AlreadyStarted,
 }
 
 /// A coordinator that can be asked.
@@ -112,14 +71,14 @@ pub async fn run(ctx: &mut Context<'_>, args: QuiesceArgs) -> CommandResult {
     match args.command {
         QuiesceCommand::Status(args) => status(ctx, args).await,
         QuiesceCommand::Why => why(ctx).await,
-        QuiesceCommand::Start(args) => start(ctx, args).await,
+        QuiesceCommand::Start(args) => start::run(ctx, args).await,
     }
 }
 
 async fn status(ctx: &mut Context<'_>, args: StatusArgs) -> CommandResult {
     let mode = ctx.output_among("quiesce status", &OutputMode::ALL)?;
     let (peers, _) = find_peers(ctx).await?;
-    let quiescence = ask_all(&peers).await;
+    let quiescence = ask_all(&peers, PATIENCE).await;
     match mode {
         OutputMode::Table => {
             let look = ctx.look();
@@ -144,7 +103,7 @@ async fn status(ctx: &mut Context<'_>, args: StatusArgs) -> CommandResult {
 async fn why(ctx: &mut Context<'_>) -> CommandResult {
     let mode = ctx.output_among("quiesce why", &[OutputMode::Table, OutputMode::Json, OutputMode::Jsonl])?;
     let (peers, inspector) = find_peers(ctx).await?;
-    let quiescence = ask_all(&peers).await;
+    let quiescence = ask_all(&peers, PATIENCE).await;
     let now = ctx.now();
     let mut all = Vec::new();
     for sec in &quiescence.secs {
@@ -181,130 +140,16 @@ async fn look_up(ctx: &mut Context<'_>, inspector: &Inspector, blockers: &mut [B
     }
 }
 
-async fn start(ctx: &mut Context<'_>, args: StartArgs) -> CommandResult {
-    let mode =
-        ctx.output_among("quiesce start", &[OutputMode::Table, OutputMode::Json, OutputMode::Jsonl])?;
-    let consent = ctx.settings().consent;
-    if !args.dry_run {
-        consent.require_destructive("quiesce start")?;
-    }
-    let peers = match args.all {
-        true => find_peers(ctx).await?.0,
-        false => vec![Peer { client: ctx.client()?, expected: None }],
-    };
-    let before = ask_all(&peers).await;
-    // Before anybody is asked anything: those who cannot be asked would otherwise be overlooked.
-    judge_answers(&before)?;
-    if let Some(sec) = before.secs.iter().find(|sec| sec.state == State::NotOffered) {
-        return Err(Failure::unusable(format!(
-            "the coordinator at {} cannot be asked to quiesce",
-            escape(&sec.url)
-        ))
-        .hint("Nexus has it since August 2025"));
-    }
-    let asked: Vec<&Peer> = peers
-        .iter()
-        .zip(&before.secs)
-        .filter(|(_, sec)| matches!(sec.state, State::Running | State::Undetermined))
-        .map(|(peer, _)| peer)
-        .collect();
-    let mut outcome = Done::AlreadyStarted;
-    let mut after = before;
-    if !asked.is_empty() {
-        show_plan(ctx, &after)?;
-        outcome = Done::Planned;
-        if !args.dry_run {
-            let count = asked.len();
-            let question = match count {
-                1 => format!("Quiesce the coordinator at {}?", asked[0].client.base()),
-                _ => format!("Quiesce {count} coordinators?"),
-            };
-            let consent = consent.ask(ctx, &question).await?;
-            ask_to_quiesce(ctx, &asked, consent).await?;
-            outcome = Done::Started;
-            after = ask_all(&peers).await;
-        }
-    }
-    if args.wait && !args.dry_run {
-        after = wait(ctx, &peers, after).await?;
-    }
-    tell(ctx, mode, outcome, &after)?;
-    judge_answers(&after)
-}
-
-/// Shows what will be done, beside the answer: on standard error.
-fn show_plan(ctx: &mut Context<'_>, before: &Quiescence) -> Result<(), Failure> {
-    let mut lines = String::from("plan: take no more sagas, for as long as these processes live\n");
-    for sec in &before.secs {
-        let who = sec.sec_id.map_or("SEC ?".to_owned(), |id| format!("SEC {id}"));
-        let pending = sec.sagas_pending.unwrap_or_default();
-        let url = escape(&sec.url);
-        lines.push_str(&match sec.state {
-            State::Running | State::Undetermined => {
-                format!("  {who} at {url}: has {pending} sagas to finish\n")
-            }
-            state => format!("  {who} at {url}: already {state}\n"),
-        });
-    }
-    lines.push_str("  creations are answered with 503 from then on; it cannot be taken back\n");
-    ctx.console().stderr().write_all(lines.as_bytes())?;
-    Ok(())
-}
-
-async fn ask_to_quiesce(ctx: &mut Context<'_>, peers: &[&Peer], _: Consent) -> Result<(), Failure> {
-    let answers = join_all(peers.iter().map(|peer| start_quiesce(&peer.client))).await;
-    for answer in answers {
-        match answer? {
-            Some(certainty) => ctx.note_certainty(certainty),
-            None => return Err(Failure::unusable("a coordinator cannot be asked to quiesce")),
-        }
-    }
-    Ok(())
-}
-
-async fn wait(ctx: &Context<'_>, peers: &[Peer], mut last: Quiescence) -> Result<Quiescence, Failure> {
-    while last.total.quiesced < last.total.secs {
-        if Instant::now() + PAUSE >= ctx.deadline() {
-            let pending = last.total.sagas_pending;
-            return Err(Failure::new(
-                Kind::TimedOut,
-                format!("not quiesced yet: {pending} sagas are pending"),
-            )
-            .hint("`sagactl quiesce why` says what keeps it; --timeout waits longer"));
-        }
-        tokio::time::sleep(PAUSE).await;
-        last = ask_all(peers).await;
-        judge_answers(&last)?;
-    }
-    Ok(last)
-}
-
-fn tell(ctx: &mut Context<'_>, mode: OutputMode, outcome: Done, after: &Quiescence) -> Result<(), Failure> {
-    if mode != OutputMode::Table {
-        ctx.write_json(mode, &Report { outcome, quiescence: after })?;
-        return Ok(());
-    }
-    match outcome {
-        Done::Planned => writeln!(ctx.out(), "dry run: nothing was done")?,
-        Done::Started => writeln!(ctx.out(), "asked to quiesce")?,
-        Done::AlreadyStarted => writeln!(ctx.out(), "already asked to quiesce")?,
-    }
-    render_total(ctx.out(), &after.total)?;
-    Ok(())
-}
-
 /// Good, if everybody answered.
 fn judge_answers(quiescence: &Quiescence) -> CommandResult {
     let silent: Vec<&SecQuiescence> =
         quiescence.secs.iter().filter(|sec| sec.state == State::NoAnswer).collect();
     let Some(first) = silent.first() else { return Ok(Outcome::Good) };
-    let who = first.sec_id.map_or("a coordinator".to_owned(), |id| format!("SEC {id}"));
     let more = match silent.len() {
         1 => String::new(),
         count => format!(" and {} more", count - 1),
     };
-    let failure =
-        Failure::new(Kind::Unreachable, format!("no answer from {who} at {}{more}", escape(&first.url)));
+    let failure = Failure::new(Kind::Unreachable, format!("{}{more}", no_answer(first)));
     let failure = failure.because(escape(first.error.as_deref().unwrap_or("no reason")));
     Err(match first.sec_id {
         Some(id) => {
@@ -314,15 +159,20 @@ fn judge_answers(quiescence: &Quiescence) -> CommandResult {
     })
 }
 
-async fn ask_all(peers: &[Peer]) -> Quiescence {
-    let answers = peers.iter().map(|peer| async {
-        let client = peer.client.with_at_most(PATIENCE);
+fn no_answer(sec: &SecQuiescence) -> String {
+    let who = sec.sec_id.map_or("a coordinator".to_owned(), |id| format!("SEC {id}"));
+    format!("no answer from {who} at {}", escape(&sec.url))
+}
+
+async fn ask_all(peers: &[Peer], patience: Duration) -> Quiescence {
+    let answers = peers.iter().map(|peer| async move {
+        let client = peer.client.with_at_most(patience);
         quiesce::ask(&client, peer.expected).await
     });
     Quiescence::of(join_all(answers).await)
 }
 
-/// The coordinator at --url and those that the database has in service, each once; and the database, if there is one.
+/// The coordinators at each --url and those that the database has in service, each once; and the database, if there is one.
 async fn find_peers(ctx: &mut Context<'_>) -> Result<(Vec<Peer>, Option<Inspector>), Failure> {
     let url = ctx.settings().url.clone();
     let client = ctx.pinger(ctx.settings().url.value.clone(), ctx.token()?)?;
@@ -350,6 +200,21 @@ async fn find_peers(ctx: &mut Context<'_>) -> Result<(Vec<Peer>, Option<Inspecto
     if !is_there && is_meant {
         ctx.internal_url();
         peers.insert(0, Peer { client, expected: None });
+    }
+    for more in ctx.settings().more_urls.clone() {
+        if peers.iter().any(|peer| *peer.client.base() == more) {
+            continue;
+        }
+        let client = ctx.pinger(more, ctx.token()?)?;
+        // It may be one of them by another way.
+        let info = client.with_at_most(PATIENCE.min(ctx.timeout() / 4)).fetch_info().await.ok().flatten();
+        match peers
+            .iter_mut()
+            .find(|peer| info.as_ref().is_some_and(|info| peer.expected == Some(info.sec_id)))
+        {
+            Some(peer) => peer.client = client,
+            None => peers.push(Peer { client, expected: None }),
+        }
     }
     if let Some(inspector) = &inspector {
         ctx.note(format_args!("SECs in service by {}", inspector.describe()));

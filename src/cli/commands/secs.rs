@@ -6,6 +6,7 @@ use crate::cli::consent::Consent;
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
 use crate::observe::secs::{self, Sec, SecStatus, Secs, Unfinished};
+use crate::render::escape::escape;
 use crate::render::secs::{ExpungePlan, render_plan, sec_table};
 use crate::store::error::StoreError;
 use crate::store::secs::expunge;
@@ -82,6 +83,13 @@ enum Done {
     AlreadyExpunged,
 }
 
+impl SecsArgs {
+    /// Whether several coordinators may be looked at: those that are asked whether they are there.
+    pub fn looks_at_several(&self) -> bool {
+        matches!(self.command, SecsCommand::List(ListArgs { ping: true, .. }))
+    }
+}
+
 /// Lists or expunges.
 pub async fn run(ctx: &mut Context<'_>, args: SecsArgs) -> CommandResult {
     match args.command {
@@ -96,6 +104,7 @@ async fn list(ctx: &mut Context<'_>, args: ListArgs) -> CommandResult {
     let mut secs = look(ctx, &store).await?;
     if args.ping {
         secs::ping(&mut secs.secs).await;
+        ping_named(ctx, &mut secs).await;
     }
     match mode {
         OutputMode::Table => {
@@ -115,6 +124,23 @@ async fn list(ctx: &mut Context<'_>, args: ListArgs) -> CommandResult {
         OutputMode::Json | OutputMode::Jsonl => ctx.write_json_list(mode, &secs.secs)?,
     }
     Ok(Outcome::Good)
+}
+
+/// Asks the coordinators that the user named, where there are several: they may be reached by other ways than the registry has.
+async fn ping_named(ctx: &mut Context<'_>, secs: &mut Secs) {
+    if ctx.settings().more_urls.is_empty() {
+        return;
+    }
+    for url in ctx.urls() {
+        let client = ctx.token().and_then(|token| ctx.pinger(url.clone(), token));
+        let answer = match client {
+            Ok(client) => secs::ping_at(&mut secs.secs, &client).await,
+            Err(failure) => Err(failure.summary()),
+        };
+        if let Err(why) = answer {
+            ctx.note(format_args!("{url}: {}", escape(&why)));
+        }
+    }
 }
 
 async fn look(ctx: &Context<'_>, store: &SharedStore) -> Result<Secs, Failure> {

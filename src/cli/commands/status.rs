@@ -1,5 +1,6 @@
 //! `sagactl status`: recovery at a glance.
 
+use super::several::ask_each;
 use crate::cli::config::{OutputMode, Timeout};
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
@@ -24,6 +25,13 @@ pub struct StatusArgs {
     limit: usize,
 }
 
+impl StatusArgs {
+    /// Whether several coordinators may be looked at.
+    pub fn looks_at_several(&self) -> bool {
+        self.watch.is_none()
+    }
+}
+
 /// Looks once, or until somebody stops it.
 pub async fn run(ctx: &mut Context<'_>, args: StatusArgs) -> CommandResult {
     let mode = ctx.output_among("status", &OutputMode::ALL)?;
@@ -34,14 +42,31 @@ pub async fn run(ctx: &mut Context<'_>, args: StatusArgs) -> CommandResult {
         }
         return watch(ctx, mode, limit, interval).await;
     }
-    let client = ctx.client()?;
-    let status = look_once(ctx, &client).await?;
-    write(ctx, mode, limit, &status)?;
-    match status.recovery.trouble {
-        Some(Trouble::Malformed(error)) => {
-            Err(Failure::new(Kind::Nonsense, "cannot read the recovery report").caused_by(&error))
+    let answers = ask_each(ctx, async |ctx| {
+        let client = ctx.client()?;
+        look_once(ctx, &client).await
+    })
+    .await;
+    let statuses: Vec<&Status> = answers.good.iter().map(|(_, status)| status).collect();
+    match (mode, &statuses[..]) {
+        (_, []) => {}
+        (OutputMode::Json, several) if !answers.is_one() => ctx.write_json_list(mode, several)?,
+        (_, several) => {
+            for (index, status) in several.iter().enumerate() {
+                if mode == OutputMode::Table && index > 0 {
+                    writeln!(ctx.out())?;
+                }
+                write(ctx, mode, limit, status)?;
+            }
         }
-        Some(Trouble::Unknown(_)) | None => Ok(Outcome::Good),
+    }
+    let malformed = answers.finish()?.into_iter().find_map(|status| match status.recovery.trouble {
+        Some(Trouble::Malformed(error)) => Some(error),
+        Some(Trouble::Unknown(_)) | None => None,
+    });
+    match malformed {
+        Some(error) => Err(Failure::new(Kind::Nonsense, "cannot read the recovery report").caused_by(&error)),
+        None => Ok(Outcome::Good),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `sagactl tasks`: the coordinator's background tasks.
 
+use super::several::ask_each;
 use crate::cli::config::OutputMode;
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
@@ -10,6 +11,8 @@ use crate::observe::activation::{self, UnknownTask};
 use crate::observe::recovery::Recovery;
 use crate::observe::task::{TaskView, details};
 use crate::render;
+use crate::render::escape::{escape, excerpt};
+use crate::render::task::LONGEST_NAME;
 use crate::wire::bgtasks::SAGA_RECOVERY;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -47,6 +50,13 @@ struct ShowArgs {
     tasks: Vec<TaskName>,
 }
 
+impl TasksArgs {
+    /// Whether several coordinators may be looked at.
+    pub fn looks_at_several(&self) -> bool {
+        matches!(self.command, TasksCommand::List(_))
+    }
+}
+
 /// The name of a background task, with the alias resolved.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TaskName(pub String);
@@ -73,30 +83,46 @@ pub async fn run(ctx: &mut Context<'_>, args: TasksArgs) -> CommandResult {
 
 async fn list(ctx: &mut Context<'_>, args: ListArgs) -> CommandResult {
     let mode = ctx.output_among("tasks list", &OutputMode::ALL)?;
-    let tasks = ctx.client()?.list_tasks().await?;
+    let answers = ask_each(ctx, async |ctx| Ok(ctx.client()?.list_tasks().await?)).await;
+    let is_one = answers.is_one();
+    let each = || answers.good.iter().flat_map(|(url, tasks)| tasks.iter().map(move |task| (url, task)));
     let look = ctx.look();
     match mode {
+        // Its failure says it all, as below.
+        _ if answers.good.is_empty() => {}
         OutputMode::Table => {
-            let views: Vec<_> =
-                tasks.iter().map(|task| (&*task.name, task.task.as_ref().ok().map(TaskView::new))).collect();
-            let rows = views.iter().map(|(name, view)| (*name, view.as_ref()));
+            let views: Vec<_> = each()
+                .map(|(url, task)| (url, &*task.name, task.task.as_ref().ok().map(TaskView::new)))
+                .collect();
+            let rows = views.iter().map(|(url, name, view)| (*url, *name, view.as_ref()));
             let table = render::tasks::task_table(&look, rows);
             let table = match args.columns.is_empty() {
+                true if is_one => table.without("COORDINATOR"),
                 true => table,
                 false => table.select(&args.columns).map_err(|error| Failure::unusable(error.to_string()))?,
             };
             table.render(&look, ctx.out())?;
         }
         OutputMode::Ids => {
-            for task in &tasks {
-                writeln!(ctx.out(), "{}", render::escape::escape(&task.name))?;
+            let names: BTreeSet<&str> = each().map(|(_, task)| &*task.name).collect();
+            for name in names {
+                writeln!(ctx.out(), "{}", escape(name))?;
             }
         }
         OutputMode::Json | OutputMode::Jsonl => {
-            ctx.write_json_list(mode, &tasks.iter().map(in_json).collect::<Vec<_>>())?;
+            let all = each().map(|(url, task)| {
+                let mut task = in_json(task);
+                if !is_one {
+                    task["coordinator"] = url.to_string().into();
+                }
+                task
+            });
+            let all: Vec<Value> = all.collect();
+            ctx.write_json_list(mode, &all)?;
         }
     }
-    judge(tasks)
+    let tasks = answers.finish()?;
+    judge(tasks.into_iter().flatten().collect())
 }
 
 async fn show(ctx: &mut Context<'_>, args: ShowArgs) -> CommandResult {
@@ -137,7 +163,8 @@ async fn show(ctx: &mut Context<'_>, args: ShowArgs) -> CommandResult {
                 }
             }
             Err(error) => {
-                writeln!(out, "task: \"{}\"", render::escape::escape(&listed.name))?;
+                let name = excerpt(&listed.name, LONGEST_NAME);
+                writeln!(out, "task: \"{name}\"")?;
                 render::status::render_notes(out, &look, &[error.to_string()])?;
             }
         }
@@ -171,7 +198,7 @@ fn judge(tasks: Vec<ListedTask>) -> CommandResult {
 /// The failure for a task that does not exist.
 pub(super) fn unknown_task(unknown: &UnknownTask) -> Failure {
     let UnknownTask { name, known } = unknown;
-    let names: Vec<String> = known.iter().map(|name| render::escape::escape(name).into_owned()).collect();
+    let names: Vec<String> = known.iter().map(|name| excerpt(name, LONGEST_NAME)).collect();
     let failure = Failure::unusable(format!("unknown task {name:?}; known tasks: {}", names.join(", ")));
     match closest(name, known.iter().map(String::as_str).chain([RECOVERY_ALIAS])) {
         Some(meant) => failure.hint(format!("did you mean {meant:?}?")),

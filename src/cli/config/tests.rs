@@ -60,7 +60,7 @@ fn without_anything_the_defaults_hold() {
 #[test]
 fn flag_beats_variable_beats_context_beats_default() {
     let flag = GlobalArgs {
-        url: Some("http://from-flag:3".parse().unwrap()),
+        url: vec!["http://from-flag:3".parse().unwrap()],
         timeout: Some("1s".parse().unwrap()),
         ..GlobalArgs::default()
     };
