@@ -40,7 +40,7 @@ pub(super) enum RunDatabase {
     /// A file in its data directory.
     File(PathBuf),
     /// A schema on the server.
-    Schema(SchemaCopy),
+    Schema(Box<SchemaCopy>),
 }
 
 impl Databases {
@@ -73,7 +73,7 @@ impl Databases {
             None => self.with_tables(spec).await?,
         };
         copy.fill_from(original).await.map_err(CrashPointsError::Schema)?;
-        Ok(RunDatabase::Schema(copy))
+        Ok(RunDatabase::Schema(Box::new(copy)))
     }
 
     /// A schema with the tables of the coordinator that is drilled, which only that coordinator can make.
@@ -94,7 +94,7 @@ impl Databases {
     /// Takes back what a run has had. Its processes must be gone.
     pub(super) fn give_back(&self, database: RunDatabase) {
         if let RunDatabase::Schema(copy) = database {
-            self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(copy);
+            self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(*copy);
         }
     }
 
