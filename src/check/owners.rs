@@ -97,17 +97,19 @@ pub(super) fn has_an_owner(reading: &Reading<'_>, facts: &OwnerFacts, why: &Why)
     }
     let id = reading.records.id;
     let owner = name_of(why.owner.sec_id);
+    let reassign = format!("`sagactl sagas reassign --saga {id} --to SEC -w` gives it to a living SEC");
     let (text, next) = match why.owner.liveness {
         Liveness::Alive => return Finding::Holds,
         Liveness::Unknown | Liveness::NotAsked => return Finding::CannotTell(silence(facts)),
-        Liveness::Gone if why.owner.sec_id.is_none() => ("it belongs to nobody".to_owned(), "re-assign it"),
+        Liveness::Gone if why.owner.sec_id.is_none() => ("it belongs to nobody".to_owned(), reassign),
         Liveness::Gone => (
             format!("its owner {owner} is out of service for good, or is no SEC that there is"),
-            "let a living SEC adopt it",
+            format!("if no other SEC adopts it, {reassign}"),
         ),
-        Liveness::Dead => {
-            (format!("its owner {owner} does not answer: {}", silence(facts)), "start its owner again")
-        }
+        Liveness::Dead => (
+            format!("its owner {owner} does not answer: {}", silence(facts)),
+            "start its owner again".to_owned(),
+        ),
     };
     Finding::Broken(Problem::of_saga(id, text, format!("sagactl why {id}; then {next}")))
 }

@@ -28,15 +28,20 @@ fn with_verdict(report: &Value, verdict: &str) -> Vec<String> {
         .collect()
 }
 
-/// What is wrong by one invariant with one saga.
-fn told_of(report: &Value, id: &str, saga: &str) -> String {
+/// The problem that one invariant has with one saga.
+fn problem_of<'r>(report: &'r Value, id: &str, saga: &str) -> &'r Value {
     let invariants = report["invariants"].as_array().expect("a list");
     let judged = invariants.iter().find(|judged| judged["id"] == id).expect("it was asked for");
     let evidence = judged["evidence"].as_array().expect("a list");
     let problem = evidence.iter().find(|problem| problem["saga_id"] == saga);
     let problem = problem.unwrap_or_else(|| panic!("{id} says nothing of saga {saga}: {judged}"));
     assert!(problem["next"].as_str().is_some_and(|next| !next.is_empty()), "{problem}");
-    problem["text"].as_str().expect("text").to_owned()
+    problem
+}
+
+/// What is wrong by one invariant with one saga.
+fn told_of(report: &Value, id: &str, saga: &str) -> String {
+    problem_of(report, id, saga)["text"].as_str().expect("text").to_owned()
 }
 
 /// A coordinator with some projects.
@@ -238,6 +243,8 @@ fn an_owner_that_nobody_knows() {
     assert_eq!(with_verdict(&report, "fail"), ["I2", "I4"], "{report:#}");
     assert!(told_of(&report, "I4", &saga).contains(stranger), "{report:#}");
     assert!(told_of(&report, "I2", &saga).contains("it belongs to"), "{report:#}");
+    let next = problem_of(&report, "I4", &saga)["next"].as_str().expect("text");
+    assert!(next.contains(&format!("sagactl sagas reassign --saga {saga} --to SEC -w")), "{next}");
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use crate::postgres::{Database, Server};
 use crate::support::TestEnv;
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 /// Something of somebody else's, with a name that a coordinator has a table of, too.
 fn with_something_precious(database: &Database<'_>) {
@@ -19,8 +21,8 @@ fn is_as_it_was(database: &Database<'_>) {
     assert_eq!(schemas(database), "");
 }
 
-/// Runs a drill that must find nothing wrong and answers its report.
-fn drill(database: &Database<'_>, arguments: &[&str]) -> Value {
+/// Runs a drill that must exit with 0 and answers its report.
+fn run_drill(database: &Database<'_>, arguments: &[&str]) -> Value {
     let url = database.url();
     let arguments = [&["drill"], arguments, &["--db-url", &url, "-o", "json"]].concat();
     // A drill is bounded by itself, by more than other commands are.
@@ -29,6 +31,12 @@ fn drill(database: &Database<'_>, arguments: &[&str]) -> Value {
     let report: Value =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"));
     assert_eq!(output.status.code(), Some(0), "{report:#}{stderr}");
+    report
+}
+
+/// Runs a drill under load that must find nothing wrong and answers its report.
+fn drill(database: &Database<'_>, arguments: &[&str]) -> Value {
+    let report = run_drill(database, arguments);
     assert_eq!(report["verdict"], "consistent", "{report:#}");
     for zero in ["lost", "duplicated", "illegal", "hanging", "recovery_errors"] {
         assert_eq!(report["totals"][zero], 0, "{report:#}");
@@ -86,6 +94,52 @@ fn what_is_to_be_kept_is_named() {
 }
 
 #[test]
+fn crash_points_has_schemas_of_its_own() {
+    let database = Server::shared().database();
+    with_something_precious(&database);
+    let report = run_drill(&database, &["crash-points", "--saga", "vpc-router-create"]);
+    is_as_it_was(&database);
+    let totals = &report["totals"];
+    // One action, and the saga's own start and end, three moments each; and what comes of the failure of the action.
+    assert!(totals["points"].as_u64() >= Some(10), "{report:#}");
+    for same in ["crashes", "ok"] {
+        assert_eq!(totals[same], totals["points"], "{report:#}");
+    }
+    for zero in ["failed", "not_reached", "lost", "duplicated", "illegal"] {
+        assert_eq!(totals[zero], 0, "{zero}: {report:#}");
+    }
+    let recovered = |point: &Value| point["recovered_in_ms"].as_f64() > Some(0.0);
+    assert!(report["points"].as_array().is_some_and(|points| points.iter().all(recovered)), "{report:#}");
+    assert_eq!(report["kept_schemas"], serde_json::json!([]));
+
+    let report = run_drill(&database, &["crash-points", "--saga", "demo", "--jobs", "2", "--keep"]);
+    let schema = report["kept_schemas"][0].as_str().expect("a name");
+    assert_eq!(schemas(&database), schema, "those of the runs are gone");
+    assert_eq!(database.sql(&format!("SELECT count(*) FROM {schema}.sec")), "1");
+    database.sql(&format!("DROP SCHEMA {schema} CASCADE"));
+    std::fs::remove_dir_all(report["kept"].as_str().expect("a directory")).expect("it is there");
+}
+
+#[test]
+fn crash_points_cleans_up_when_it_is_interrupted() {
+    let database = Server::shared().database();
+    with_something_precious(&database);
+    let url = database.url();
+    let arguments = ["drill", "crash-points", "--saga", "project-create", "--db-url", &url];
+    let env = TestEnv::new();
+    let mut drill = env.command(&arguments).spawn().expect("the program runs");
+    // A template, and the first schema that a run has.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while schemas(&database).lines().count() < 2 {
+        assert!(Instant::now() < deadline, "the drill makes no schemas");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    rustix::process::kill_process(Pid::from_child(&drill), Signal::INT).expect("it runs");
+    assert_eq!(drill.wait().expect("a child").code(), Some(130));
+    is_as_it_was(&database);
+}
+
+#[test]
 fn databases_that_cannot_be_drilled_are_refused() {
     let database = Server::shared().database();
     let env = TestEnv::new().with("SAGACTL_DB_URL", &database.url());
@@ -95,12 +149,14 @@ fn databases_that_cannot_be_drilled_are_refused() {
         assert!(run.stderr.contains("needs a database that coordinators can share"), "{run}");
         assert!(run.stderr.contains("--db-url postgresql://"), "{run}");
     }
-    let run = env.run(&["drill", "crash-points", "--db-url", &database.url()]);
+    let run = env.run(&["drill", "crash-points", "--db-url", "sqlite:here.db"]);
     assert_eq!(run.code, 2, "{run}");
-    assert!(run.stderr.contains("no use for --db-url"), "{run}");
-    let run = env.run(&["drill", "failover", "--db-url", &database.guarded_url("guessed")]);
-    assert_eq!(run.code, 3, "{run}");
-    assert!(run.stderr.contains("password authentication failed"), "{run}");
-    assert!(!run.stderr.contains("guessed"), "{run}");
+    assert!(run.stderr.contains("no use for a SQLite file"), "{run}");
+    for drill in ["failover", "crash-points"] {
+        let run = env.run(&["drill", drill, "--db-url", &database.guarded_url("guessed")]);
+        assert_eq!(run.code, 3, "{run}");
+        assert!(run.stderr.contains("password authentication failed"), "{run}");
+        assert!(!run.stderr.contains("guessed"), "{run}");
+    }
     assert_eq!(schemas(&database), "");
 }

@@ -5,8 +5,11 @@
 
 #[path = "../../docs/embedding/bank.rs"]
 mod bank;
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod wrong;
 
+use postgres::Server;
 use serde_json::Value;
 use std::process::{Command, ExitCode, Output};
 
@@ -26,7 +29,8 @@ fn main() -> ExitCode {
             the_example_of_the_documentation_survives_every_crash();
             the_example_of_the_documentation_survives_kills_under_load();
             a_kind_that_is_not_there_is_refused_by_name();
-            a_wrong_saga_is_found_with_node_moment_and_effect();
+            a_wrong_saga_is_found_with_node_moment_and_effect(&POINTS);
+            both_are_found_out_on_a_server_as_well();
             faults_are_refused_by_a_coordinator_that_was_not_started_for_them();
             ExitCode::SUCCESS
         }
@@ -77,8 +81,8 @@ fn a_kind_that_is_not_there_is_refused_by_name() {
     assert!(stderr.contains("can drill: transfer"), "{stderr}");
 }
 
-fn a_wrong_saga_is_found_with_node_moment_and_effect() {
-    let (code, report) = drill("wrong", &POINTS);
+fn a_wrong_saga_is_found_with_node_moment_and_effect(points: &[&str]) {
+    let (code, report) = drill("wrong", points);
     assert_eq!(code, Some(1), "{report:#}");
     let failed: Vec<&Value> = report["points"]
         .as_array()
@@ -103,6 +107,17 @@ fn a_wrong_saga_is_found_with_node_moment_and_effect() {
             && point["rows"][0]["missing"].as_array().map(Vec::len) == Some(1)
     });
     assert!(effect, "{failed:#?}");
+}
+
+fn both_are_found_out_on_a_server_as_well() {
+    let database = Server::shared().database();
+    let url = database.url();
+    let points = ["crash-points", "--mode", "declared", "--db-url", &url];
+    let (code, report) = drill("bank", &points);
+    assert_eq!(code, Some(0), "{report:#}");
+    assert_eq!(report["totals"]["points"], report["totals"]["ok"]);
+    a_wrong_saga_is_found_with_node_moment_and_effect(&points);
+    assert_eq!(database.sql("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'sagactl%'"), "0");
 }
 
 fn faults_are_refused_by_a_coordinator_that_was_not_started_for_them() {

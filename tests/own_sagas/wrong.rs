@@ -9,7 +9,7 @@ use futures::FutureExt;
 use sagactl::coordinator::drilled::DrilledKinds;
 use sagactl::coordinator::sagas::{Action, Durability, Effect, Inputs, SagaKind, SagaRegistry, effect};
 use sagactl::coordinator::server::SagaSet;
-use sagactl::store::sql::Statement;
+use sagactl::store::sql::{Statement, Value};
 use std::sync::Arc;
 
 const TABLES: &[&str] = &[
@@ -41,24 +41,28 @@ impl SagaKind for Wrong {
     }
 }
 
+/// The VPC's id as the tables keep it, which is a text on every database.
+fn vpc_id(inputs: &Inputs<'_>) -> Value {
+    inputs.derived_uuid("vpc").to_string().into()
+}
+
 fn insert_vpc(inputs: &Inputs<'_>) -> Result<Effect, steno::ActionError> {
     let insert = Statement::new(
         "INSERT INTO wrong_vpc (id) VALUES ($1) ON CONFLICT (id) DO NOTHING",
-        vec![inputs.derived_uuid("vpc").into()],
+        vec![vpc_id(inputs)],
     );
     Effect::new(vec![insert], ())
 }
 
 fn delete_vpc(inputs: &Inputs<'_>) -> Result<Vec<Statement>, anyhow::Error> {
-    let delete =
-        Statement::new("DELETE FROM wrong_vpc WHERE id = $1", vec![inputs.derived_uuid("vpc").into()]);
+    let delete = Statement::new("DELETE FROM wrong_vpc WHERE id = $1", vec![vpc_id(inputs)]);
     Ok(vec![delete.changing_one("the VPC is not there")])
 }
 
 fn insert_subnet(inputs: &Inputs<'_>) -> Result<Effect, steno::ActionError> {
     let insert = Statement::new(
         "INSERT INTO wrong_subnet (block, vpc_id) VALUES ('10.0.0.0/24', $1)",
-        vec![inputs.derived_uuid("vpc").into()],
+        vec![vpc_id(inputs)],
     );
     Effect::new(vec![insert], ())
 }

@@ -106,6 +106,14 @@ fn broken(finding: Finding) -> String {
     }
 }
 
+/// What is to be done about it.
+fn remedy(finding: Finding) -> String {
+    match finding {
+        Finding::Broken(problem) => problem.next,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn is_untold(finding: &Finding) -> bool {
     matches!(finding, Finding::CannotTell(_))
 }

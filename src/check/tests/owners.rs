@@ -167,6 +167,25 @@ fn owners_that_are_gone_dead_or_only_out_of_reach() {
 }
 
 #[test]
+fn sagas_without_an_owner_that_can_run_them_are_to_be_reassigned() {
+    let records = saga("running", &STARTED);
+    let mut nobodys = saga("running", &STARTED);
+    row(&mut nobodys).current_sec = Field::Null;
+    let unasked = OwnerFacts::not_asked(Some(SecLookup::NoTable), EngineKind::Nexus, "no address");
+    let reassign = format!("sagactl sagas reassign --saga {} --to SEC -w", id());
+    for (records, facts) in [
+        (&records, silent(true, registered("expunged", NOW))),
+        (&records, silent(false, SecLookup::NoRow(SecTable::Sec))),
+        (&nobodys, unasked),
+    ] {
+        let next = remedy(all(records, &facts, NOW)[1].clone());
+        assert!(next.contains(&reassign), "{next}");
+    }
+    let next = remedy(all(&records, &silent(true, registered("active", NOW)), NOW)[1].clone());
+    assert!(!next.contains("reassign"), "one that may only be down keeps its own: {next}");
+}
+
+#[test]
 fn what_a_sec_runs_must_be_its_to_run() {
     let record = |state: &str| saga(state, &STARTED).saga;
     let judge = |record: Option<&SagaRecord>, by| is_its_to_run(id(), record, by);

@@ -4,13 +4,13 @@
 //! it, with the same id and the same parameters, so that what two runs leave can be compared row by row.
 
 use super::CrashPointsError;
+use super::databases::{Databases, Original, RunDatabase};
 use super::ending::Ending;
 use crate::client::Client;
 use crate::client::base_url::BaseUrl;
 use crate::drill::harness::{CoordinatorProcess, CoordinatorSpec, Ended, HarnessError};
 use crate::drill::lab::ClientFor;
-use crate::store::sagas::load_log;
-use crate::store::sqlite::{SqliteStore, contents};
+use crate::store::contents::Contents;
 use crate::wire::fault::{DrilledKind, DrilledSaga, FaultRule, FaultRules, PreparedSaga};
 use crate::wire::ids::SagaId;
 use crate::wire::info::ReadyFile;
@@ -35,6 +35,7 @@ pub(super) struct Template {
     pub prepared: PreparedSaga,
     saga: DrilledSaga,
     dir: PathBuf,
+    original: Original,
 }
 
 /// How a run ended.
@@ -76,22 +77,30 @@ impl Template {
     /// Has a coordinator make everything that a saga of a kind needs, in the data directory of `spec`.
     pub(super) async fn prepare(
         kind: DrilledKind,
-        spec: &CoordinatorSpec,
+        mut spec: CoordinatorSpec,
+        databases: &Databases,
         client_for: ClientFor<'_>,
     ) -> Result<Self, CrashPointsError> {
-        let coordinator = CoordinatorProcess::start(spec.clone()).await?;
+        let dir = spec.data_dir.clone();
+        let original = databases.original(&dir).await?;
+        spec.arguments.extend(original.arguments());
+        let coordinator = CoordinatorProcess::start(spec).await?;
         let client = make_client(client_for, coordinator.ready())?;
         let prepared = client.prepare_drilled_saga(&kind.name).await?;
-        let database = database(coordinator.ready());
         coordinator.kill()?;
-        contents::pack(&database)?;
+        original.settle().await?;
         let saga = DrilledSaga { saga_id: SagaId::random(), params: prepared.params.clone() };
-        Ok(Self { kind, prepared, saga, dir: spec.data_dir.clone() })
+        Ok(Self { kind, prepared, saga, dir, original })
     }
 
     /// What is in the database before the saga.
-    pub(super) fn contents(&self) -> Result<crate::store::contents::Contents, CrashPointsError> {
-        Ok(contents::read_contents(&self.dir.join(crate::drill::harness::DATABASE_FILE))?)
+    pub(super) async fn contents(&self) -> Result<Contents, CrashPointsError> {
+        self.original.contents().await
+    }
+
+    /// Ends with it; answers the schema on the server that is to stay, if there is one.
+    pub(super) fn finish(self, keep: bool) -> Result<Option<String>, CrashPointsError> {
+        self.original.finish(keep)
     }
 
     /// Runs the saga once in the data directory of `spec`, which is made for it and removed.
@@ -99,15 +108,19 @@ impl Template {
         &self,
         rules: Vec<FaultRule>,
         crash: bool,
-        spec: CoordinatorSpec,
+        mut spec: CoordinatorSpec,
+        databases: &Databases,
         client_for: ClientFor<'_>,
     ) -> Result<RunEnd, CrashPointsError> {
         let dir = spec.data_dir.clone();
         copy_files(&self.dir, &dir).map_err(copying)?;
-        let end = self.run_in(rules, crash, spec, client_for).await;
+        let database = databases.copy_of(&self.original, &spec).await?;
+        spec.arguments.extend(database.arguments());
+        let end = self.run_in(rules, crash, spec, &database, client_for).await?;
+        databases.give_back(database);
         // What is not removed here goes with the scratch directory.
         let _ = std::fs::remove_dir_all(dir);
-        end
+        Ok(end)
     }
 
     async fn run_in(
@@ -115,6 +128,7 @@ impl Template {
         rules: Vec<FaultRule>,
         crash: bool,
         spec: CoordinatorSpec,
+        database: &RunDatabase,
         client_for: ClientFor<'_>,
     ) -> Result<RunEnd, CrashPointsError> {
         let deadline = Instant::now() + RUN_DEADLINE;
@@ -141,7 +155,7 @@ impl Template {
             }
             let is_doomed = crash && crashed.is_none() && !self.kind.waits;
             if (!is_doomed || look % LOOKS_BEFORE_A_CRASH == 0) && self.is_at_rest(&client).await {
-                let ending = self.read_ending(&database(coordinator.ready())).await?;
+                let ending = database.ending(self.saga.saga_id).await?;
                 return Ok(RunEnd::AtRest {
                     ending: Box::new(ending),
                     crashed: crashed.is_some(),
@@ -166,16 +180,6 @@ impl Template {
         let saga = client.fetch_saga(self.saga.saga_id).await;
         matches!(saga, Ok(Some(saga)) if saga.state != SagaState::Running)
     }
-
-    async fn read_ending(&self, database: &Path) -> Result<Ending, CrashPointsError> {
-        let store = SqliteStore::open_read_only(database)?;
-        let events = load_log(&store, self.saga.saga_id).await?;
-        Ok(Ending { events, contents: contents::read_contents(database)? })
-    }
-}
-
-fn database(ready: &ReadyFile) -> PathBuf {
-    PathBuf::from(ready.db_url.strip_prefix("sqlite:").unwrap_or(&ready.db_url))
 }
 
 /// Files that belong to one process rather than to the data.

@@ -3,7 +3,7 @@
 //! 1. For each kind, a database is prepared in which its saga can run (a template).
 //! 2. The saga is run without a crash: once to success, and once with each of its nodes failing. This tells which nodes
 //!    there are to crash in ([`points`]), and what is to be expected of a run with a crash ([`ending`]).
-//! 3. For each point, a coordinator starts on a copy of the template, runs the saga, kills itself exactly there with
+//! 3. For each point, a coordinator starts on a copy of the template ([`databases`]), runs the saga, kills itself exactly there with
 //!    SIGKILL, is started again, and recovers the saga. How it comes to rest, and every row that it leaves, must be as
 //!    without the crash.
 //!
@@ -11,6 +11,7 @@
 //! code knows of it.
 
 mod bench;
+mod databases;
 pub mod ending;
 pub mod points;
 
@@ -22,6 +23,7 @@ use crate::store::error::StoreError;
 use crate::wire::fault::{DrilledKind, DrilledNode};
 pub use bench::RUN_DEADLINE;
 use bench::{RunEnd, Template, list_kinds};
+use databases::Databases;
 use ending::{Ending, Outcome, RowsDiffer, Volatile, differences};
 use futures::{StreamExt, TryStreamExt};
 use points::{Point, failing_rule};
@@ -41,7 +43,9 @@ pub struct Options {
     pub jobs: usize,
     /// Whether writes are waited for.
     pub mode: Mode,
-    /// Whether the scratch directory stays.
+    /// The database server and a database on it, if the drill is to have schemas of its own there instead of SQLite files.
+    pub db_url: Option<String>,
+    /// Whether the scratch directory stays, and the templates' schemas on the server.
     pub keep: bool,
 }
 
@@ -74,6 +78,9 @@ pub enum CrashPointsError {
     /// The database could not be read.
     #[error("reading the coordinator's database")]
     Store(#[from] StoreError),
+    /// The drill could not have a schema of its own, or could not remove it.
+    #[error("a schema for the drill")]
+    Schema(#[source] StoreError),
     /// There is no such kind.
     #[error("unknown saga {unknown:?}; sagas that this coordinator can drill: {known}")]
     UnknownSaga {
@@ -173,6 +180,8 @@ pub struct Report {
     pub points: Vec<PointResult>,
     /// Where the data stays, if it is to be kept.
     pub kept: Option<PathBuf>,
+    /// The schemas on the server that stay, one for each kind, if there were any and they are to be kept.
+    pub kept_schemas: Vec<String>,
 }
 
 /// How far the drill is.
@@ -212,7 +221,14 @@ pub async fn run(
 ) -> Result<Report, CrashPointsError> {
     let started = Instant::now();
     let scratch = if options.keep { Scratch::new(true)? } else { Scratch::in_memory()? };
-    let runner = Runner { options, client_for, scratch: scratch.path(), runs: AtomicUsize::new(0) };
+    let databases = Databases::new(options.db_url.as_deref());
+    let runner = Runner {
+        options,
+        client_for,
+        scratch: scratch.path(),
+        databases: &databases,
+        runs: AtomicUsize::new(0),
+    };
     let kinds = runner.kinds().await?;
     let drilled: Vec<Drilled> = futures::stream::iter(kinds)
         .map(|kind| runner.explore(kind))
@@ -249,17 +265,16 @@ pub async fn run(
         .buffered(options.jobs)
         .try_collect()
         .await?;
-    let kept = options.keep.then(|| scratch.path().to_owned());
-    Ok(report(options.mode, started.elapsed(), &drilled, points, kept))
+    let mut report = report(options.mode, started.elapsed(), &drilled, points);
+    report.kept = options.keep.then(|| scratch.path().to_owned());
+    databases.finish()?;
+    for kind in drilled {
+        report.kept_schemas.extend(kind.template.finish(options.keep)?);
+    }
+    Ok(report)
 }
 
-fn report(
-    mode: Mode,
-    took: Duration,
-    drilled: &[Drilled],
-    points: Vec<PointResult>,
-    kept: Option<PathBuf>,
-) -> Report {
+fn report(mode: Mode, took: Duration, drilled: &[Drilled], points: Vec<PointResult>) -> Report {
     let sagas: Vec<KindResult> = drilled
         .iter()
         .map(|kind| {
@@ -282,7 +297,8 @@ fn report(
         totals,
         sagas,
         points,
-        kept,
+        kept: None,
+        kept_schemas: Vec::new(),
     }
 }
 
@@ -306,6 +322,7 @@ struct Runner<'a> {
     options: &'a Options,
     client_for: ClientFor<'a>,
     scratch: &'a Path,
+    databases: &'a Databases,
     runs: AtomicUsize,
 }
 
@@ -344,10 +361,10 @@ impl Runner<'_> {
     /// Runs a kind without crashes, to learn what is to be expected of runs with one.
     async fn explore(&self, kind: DrilledKind) -> Result<Drilled, CrashPointsError> {
         let spec = self.spec(&format!("template-{}", kind.name), false)?;
-        let template = Template::prepare(kind, &spec, self.client_for).await?;
+        let template = Template::prepare(kind, spec, self.databases, self.client_for).await?;
         let name = template.kind.name.clone();
         let nodes = template.prepared.nodes.clone();
-        let before = template.contents()?;
+        let before = template.contents().await?;
         let success = self.baseline(&template, None).await?;
         let again = self.baseline(&template, None).await?;
         let volatile = Volatile::between(&success.ending.contents, &again.ending.contents);
@@ -386,7 +403,7 @@ impl Runner<'_> {
         let saga = &template.kind.name;
         let rules = failing.map(|node| failing_rule(saga, node.node_id)).into_iter().collect();
         let spec = self.spec(&self.next_dir(), false)?;
-        let problem = match template.run(rules, false, spec, self.client_for).await? {
+        let problem = match template.run(rules, false, spec, self.databases, self.client_for).await? {
             RunEnd::AtRest { ending, .. } => {
                 let outcome = ending.outcome();
                 if failing.is_some() || outcome == Outcome::Succeeded {
@@ -419,7 +436,7 @@ impl Runner<'_> {
             rows: Vec::new(),
             recovered_in_ms: None,
         };
-        match kind.template.run(point.rules(), true, spec, self.client_for).await? {
+        match kind.template.run(point.rules(), true, spec, self.databases, self.client_for).await? {
             RunEnd::AtRest { ending, crashed, recovered_in } => {
                 let outcome = ending.outcome();
                 if outcome != expected.outcome {

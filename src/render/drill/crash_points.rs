@@ -24,7 +24,7 @@ const SHOWN_FAILURES: usize = 20;
 
 /// The whole report.
 pub fn render_report(out: &mut dyn Write, look: &Look, report: &Report) -> io::Result<()> {
-    let Report { verdict, mode: _, duration_secs, totals, sagas, points, kept } = report;
+    let Report { verdict, mode: _, duration_secs, totals, sagas, points, kept, kept_schemas } = report;
     let mut table = Table::new(&COLUMNS);
     for KindResult { saga, nodes, totals, problems: _ } in sagas {
         table.push(row(saga, Some(*nodes), *totals));
@@ -45,6 +45,9 @@ pub fn render_report(out: &mut dyn Write, look: &Look, report: &Report) -> io::R
     }
     if let Some(kept) = kept {
         writeln!(out, "the scratch directory is {}", kept.display())?;
+    }
+    for schema in kept_schemas {
+        writeln!(out, "a schema that runs started from is {schema}")?;
     }
     let took = time::measured(Duration::from_secs_f64(*duration_secs));
     let (style, text) = match verdict {

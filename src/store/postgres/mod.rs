@@ -19,11 +19,13 @@
 
 mod answers;
 mod claim;
+pub mod contents;
 mod dialect;
 mod link;
 mod migrate;
 mod plan;
 mod reader;
+pub mod schema_copy;
 pub mod scratch;
 mod session;
 pub(super) mod target;

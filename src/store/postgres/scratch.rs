@@ -2,11 +2,14 @@
 //! is over the schema goes, with everything in it.
 //!
 //! Everything in this program finds its tables by the search path. So a URL that sets it is all that coordinators and the
-//! tool need to live in the schema.
+//! tool need to live in the schema. The same URL makes sessions known by the schema's name: a server goes on for a moment
+//! with what a killed process has sent, and whoever needs stillness has to know whom to wait for.
 
 use super::target::Target;
 use crate::store::error::StoreError;
 use std::fmt;
+use std::time::{Duration, Instant};
+use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
 /// What names of such schemas begin with.
@@ -15,6 +18,10 @@ const PREFIX: &str = "sagactl_drill_";
 /// How long removing waits for what a coordinator that was killed a moment ago may still hold, and for the server to
 /// remove everything.
 const REMOVAL_LIMITS: &str = "SET lock_timeout = '20s'; SET statement_timeout = '60s'";
+
+/// How long sessions may take to end, and the time between two looks at whether they have.
+const ENDING_LIMIT: Duration = Duration::from_secs(20);
+const ENDING_POLL: Duration = Duration::from_millis(1);
 
 /// A schema that is removed when this is dropped.
 pub struct ScratchSchema {
@@ -40,7 +47,7 @@ impl ScratchSchema {
             connection.client.batch_execute(&format!("CREATE SCHEMA {name}")).await
         };
         target.in_time(making).await?;
-        Ok(Self { at: url.to_owned(), url: with_search_path(url, &name), name, stays: false })
+        Ok(Self { at: url.to_owned(), url: url_within(url, &name, &name), name, stays: false })
     }
 
     /// The URL of the database with this schema in place of all others.
@@ -48,9 +55,26 @@ impl ScratchSchema {
         &self.url
     }
 
+    /// The same, for sessions that are no coordinator's.
+    pub(super) fn url_of_drill(&self) -> String {
+        url_within(&self.at, &self.name, &format!("{}_drill", self.name))
+    }
+
     /// What it is called.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Ends all sessions that came by [`url`](Self::url). To be called when the processes are gone; what they have
+    /// committed is all that there is then.
+    ///
+    /// # Errors
+    ///
+    /// If the server cannot be reached, or a session does not end.
+    pub async fn end_sessions(&self) -> Result<(), StoreError> {
+        let target = Target::parse(&self.at)?;
+        let connection = target.in_time(target.connect()).await?;
+        end_sessions(&connection.client, &target, &self.name).await
     }
 
     /// Lets it stay; answers its name.
@@ -95,6 +119,8 @@ fn remove(url: &str, name: &str) -> Result<(), StoreError> {
         runtime.block_on(async {
             let target = Target::parse(url)?;
             let connection = target.in_time(target.connect()).await?;
+            // Whatever still holds something of it has nobody left to tell. A server that cannot do this makes us wait.
+            let _ = terminate(&connection.client, name, Whose::All).await;
             let removed = connection
                 .client
                 .batch_execute(&format!("{REMOVAL_LIMITS}; DROP SCHEMA IF EXISTS {name} CASCADE"))
@@ -107,17 +133,58 @@ fn remove(url: &str, name: &str) -> Result<(), StoreError> {
     })
 }
 
-/// A URL with a search path. What else it says stays; of several `options` a server would only be told the last, so there
-/// is one.
-fn with_search_path(url: &str, schema: &str) -> String {
+/// Ends sessions of coordinators and waits until they are gone.
+pub(super) async fn end_sessions(client: &Client, target: &Target, schema: &str) -> Result<(), StoreError> {
+    let deadline = Instant::now() + ENDING_LIMIT;
+    let explain = |error: Error| target.explain("end sessions with", &error);
+    while terminate(client, schema, Whose::Coordinators).await.map_err(explain)? > 0 {
+        if Instant::now() > deadline {
+            let limit = humantime::format_duration(ENDING_LIMIT);
+            return Err(StoreError::Unavailable(format!(
+                "sessions in schema {schema} did not end within {limit}"
+            )));
+        }
+        tokio::time::sleep(ENDING_POLL).await;
+    }
+    Ok(())
+}
+
+/// Which of the sessions in a schema.
+#[derive(Clone, Copy)]
+enum Whose {
+    /// Those that came by the schema's URL.
+    Coordinators,
+    /// The drill's own, too.
+    All,
+}
+
+/// Tells sessions to end; answers how many there were.
+async fn terminate(client: &Client, schema: &str, whose: Whose) -> Result<i64, Error> {
+    let which = match whose {
+        Whose::Coordinators => "application_name = $1",
+        Whose::All => "strpos(application_name, $1) = 1",
+    };
+    let terminate = format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {which} AND pid <> pg_backend_pid()"
+    );
+    client.query_one(&terminate, &[&schema]).await?.try_get(0)
+}
+
+/// A URL with a search path and a name for sessions. What else it says stays; of several `options` a server would only be
+/// told the last, so there is one.
+fn url_within(url: &str, schema: &str, sessions: &str) -> String {
     let option = format!("-csearch_path%3D{schema}");
     let (place, query) = url.split_once('?').unwrap_or((url, ""));
-    let mut pairs: Vec<String> =
-        query.split('&').filter(|pair| !pair.is_empty()).map(str::to_owned).collect();
+    let mut pairs: Vec<String> = query
+        .split('&')
+        .filter(|pair| !pair.is_empty() && !pair.starts_with("application_name="))
+        .map(str::to_owned)
+        .collect();
     match pairs.iter_mut().rfind(|pair| pair.starts_with("options=")) {
         Some(options) => *options = format!("{options}%20{option}"),
         None => pairs.push(format!("options={option}")),
     }
+    pairs.push(format!("application_name={sessions}"));
     format!("{place}?{}", pairs.join("&"))
 }
 
@@ -129,18 +196,38 @@ mod tests {
     #[test]
     fn a_search_path_is_added_to_whatever_a_url_says() {
         for (url, expected) in [
-            ("postgresql://u@h/d", "postgresql://u@h/d?options=-csearch_path%3Ds"),
+            ("postgresql://u@h/d", "postgresql://u@h/d?options=-csearch_path%3Ds&application_name=n"),
             (
-                "postgresql://u@h/d?sslmode=disable",
-                "postgresql://u@h/d?sslmode=disable&options=-csearch_path%3Ds",
+                "postgresql://u@h/d?sslmode=disable&application_name=mine",
+                "postgresql://u@h/d?sslmode=disable&options=-csearch_path%3Ds&application_name=n",
             ),
             (
                 "postgresql://h/d?options=-cjit%3Doff",
-                "postgresql://h/d?options=-cjit%3Doff%20-csearch_path%3Ds",
+                "postgresql://h/d?options=-cjit%3Doff%20-csearch_path%3Ds&application_name=n",
             ),
         ] {
-            assert_eq!(with_search_path(url, "s"), expected);
+            assert_eq!(url_within(url, "s", "n"), expected);
         }
+    }
+
+    #[tokio::test]
+    async fn sessions_that_hold_something_are_ended_and_do_not_keep_it_from_going() {
+        let database = Server::shared().database();
+        let scratch = ScratchSchema::create(&database.url()).await.expect("a schema");
+        let hold = async |url: &str, table: &str| {
+            let target = Target::parse(url).expect("a URL");
+            let connection = target.connect().await.expect("a connection");
+            let sql = format!("CREATE TABLE {table} (n INT); BEGIN; LOCK TABLE {table}");
+            connection.client.batch_execute(&sql).await.expect("good SQL");
+            connection
+        };
+        let coordinators = hold(scratch.url(), "a").await;
+        let drills = hold(&scratch.url_of_drill(), "b").await;
+        scratch.end_sessions().await.expect("they end");
+        coordinators.client.batch_execute("COMMIT").await.expect_err("ended");
+        drills.client.batch_execute("SELECT 1").await.expect("not one of them");
+        scratch.remove().expect("removed");
+        drills.client.batch_execute("COMMIT").await.expect_err("ended");
     }
 
     #[tokio::test]

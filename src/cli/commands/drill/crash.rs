@@ -33,7 +33,7 @@ pub(super) struct CrashArgs {
 /// Runs the drill.
 pub(super) async fn run(ctx: &mut Context<'_>, args: CrashArgs) -> CommandResult {
     let mode = ctx.output_among("drill crash", &[OutputMode::Table, OutputMode::Json, OutputMode::Jsonl])?;
-    let db_url = args.drill.db_url(ctx);
+    let db_url = super::named_db_url(ctx);
     let CrashArgs { cycles, saga, failing, seed, drill } = args;
     let options = Options {
         cycles,

@@ -1,12 +1,13 @@
 //! `sagactl drill crash-points`: crash a coordinator at every point of every saga.
 
 use super::{client_maker, write_json_report};
-use crate::cli::config::{OutputMode, Source};
+use crate::cli::config::OutputMode;
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
 use crate::drill::crash_points::{self, CrashPointsError, Mode, Options, PointVerdict, Progress};
 use crate::drill::harness::HarnessError;
 use crate::render;
+use crate::store::error::StoreError;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
@@ -14,7 +15,7 @@ use std::thread::available_parallelism;
 ///
 /// For each node: before its action, after its action but before its event, and after its event; forward, and while
 /// unwinding from every node that may fail. How the recovered saga comes to rest, and every row that it leaves, must be as
-/// without the crash.
+/// without the crash. With `--db-url postgresql://…` all of it takes place in schemas of the drill's own there.
 #[derive(Debug, clap::Args)]
 pub(super) struct CrashPointsArgs {
     /// Only sagas of this kind; may be repeated [default: all]
@@ -32,7 +33,7 @@ pub(super) struct CrashPointsArgs {
     /// Write the whole report as JSON here
     #[arg(long, value_name = "FILE")]
     json_report: Option<PathBuf>,
-    /// Keep the scratch directory
+    /// Keep the scratch directory, and the schemas on the server that runs start from
     #[arg(long)]
     keep: bool,
 }
@@ -49,10 +50,13 @@ enum ModeArg {
 pub(super) async fn run(ctx: &mut Context<'_>, args: CrashPointsArgs) -> CommandResult {
     let mode =
         ctx.output_among("drill crash-points", &[OutputMode::Table, OutputMode::Json, OutputMode::Jsonl])?;
-    if ctx.db_url().is_some_and(|chosen| chosen.source == Source::Flag) {
-        return Err(Failure::unusable("drill crash-points has no use for --db-url")
-            .because("each point has a copy of a database of its own, which is a SQLite file")
-            .hint("`sagactl drill crash` and `sagactl drill failover` kill coordinators on a server"));
+    let db_url = super::named_db_url(ctx);
+    if db_url.as_ref().is_some_and(|url| url.starts_with("sqlite:")) {
+        return Err(Failure::unusable("drill crash-points has no use for a SQLite file")
+            .because("each point has a copy of a database of its own, in a scratch directory")
+            .hint(
+                "without --db-url it drills on SQLite, with --db-url postgresql://... in schemas of its own",
+            ));
     }
     let options = Options {
         sagas: args.saga,
@@ -64,6 +68,7 @@ pub(super) async fn run(ctx: &mut Context<'_>, args: CrashPointsArgs) -> Command
             ModeArg::Mixed => Mode::Mixed,
             ModeArg::Both => Mode::Both,
         },
+        db_url,
         keep: args.keep,
     };
     let bar = super::bar(ctx, "crash points");
@@ -97,6 +102,9 @@ impl From<CrashPointsError> for Failure {
             CrashPointsError::Baseline { .. } => Kind::Bad,
             CrashPointsError::Harness(HarnessError::NotReady { .. }) => Kind::TimedOut,
             CrashPointsError::Harness(_) => Kind::Unreachable,
+            CrashPointsError::Schema(StoreError::Unavailable(_) | StoreError::Unusable(_))
+            | CrashPointsError::Store(StoreError::Unavailable(_)) => Kind::Unreachable,
+            CrashPointsError::Schema(_) => Kind::Unusable,
             CrashPointsError::Call(_) | CrashPointsError::Store(_) => Kind::Nonsense,
         };
         match error {

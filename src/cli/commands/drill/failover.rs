@@ -40,7 +40,7 @@ pub(super) struct FailoverArgs {
 pub(super) async fn run(ctx: &mut Context<'_>, args: FailoverArgs) -> CommandResult {
     let mode =
         ctx.output_among("drill failover", &[OutputMode::Table, OutputMode::Json, OutputMode::Jsonl])?;
-    let Some(db_url) = args.drill.db_url(ctx).filter(|url| !url.starts_with("sqlite:")) else {
+    let Some(db_url) = super::named_db_url(ctx).filter(|url| !url.starts_with("sqlite:")) else {
         return Err(Failure::unusable("drill failover needs a database that coordinators can share")
             .hint("give --db-url postgresql://user@host/database; the drill has a schema of its own there"));
     };

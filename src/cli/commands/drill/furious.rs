@@ -23,7 +23,7 @@ pub(super) struct FuriousArgs {
 pub(super) async fn run(ctx: &mut Context<'_>, args: FuriousArgs) -> CommandResult {
     let mode =
         ctx.output_among("drill furious", &[OutputMode::Table, OutputMode::Json, OutputMode::Jsonl])?;
-    let db_url = args.drill.db_url(ctx);
+    let db_url = super::named_db_url(ctx);
     let FuriousArgs { duration, drill } = args;
     let options = Options {
         duration,

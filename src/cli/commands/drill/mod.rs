@@ -55,16 +55,14 @@ struct LoadedDrillArgs {
     keep: bool,
 }
 
-impl LoadedDrillArgs {
-    /// The database to drill on, if one was given for this very command. A variable or a context names the database that
-    /// is looked at, which must not be drilled by accident.
-    fn db_url(&self, ctx: &Context<'_>) -> Option<String> {
-        let chosen = ctx.db_url().filter(|chosen| chosen.source == Source::Flag)?;
-        Some(match &chosen.value {
-            DbUrl::Sqlite(path) => format!("sqlite:{}", path.display()),
-            DbUrl::Postgresql(url) => url.clone(),
-        })
-    }
+/// The database to drill on, if one was given for this very command. A variable or a context names the database that is
+/// looked at, which must not be drilled by accident.
+fn named_db_url(ctx: &Context<'_>) -> Option<String> {
+    let chosen = ctx.db_url().filter(|chosen| chosen.source == Source::Flag)?;
+    Some(match &chosen.value {
+        DbUrl::Sqlite(path) => format!("sqlite:{}", path.display()),
+        DbUrl::Postgresql(url) => url.clone(),
+    })
 }
 
 /// Runs one of the drills.
