@@ -4,6 +4,8 @@
 use super::config::without_login;
 use crate::client::base_url::BaseUrlError;
 use crate::client::error::{CallError, ErrorAnswer, Problem, Unreadable};
+use crate::client::tls::TrustError;
+use crate::client::tls::trouble::Trouble;
 use crate::client::token::TokenError;
 use crate::observe::found_out::ChangeError;
 use clap::error::{ContextKind, ContextValue};
@@ -139,6 +141,23 @@ impl Failure {
         }
     }
 
+    /// A server that no TLS can be spoken with, or that is not who it should be.
+    pub(super) fn of_tls(server: &str, trouble: &Trouble) -> Self {
+        let failure = match trouble {
+            Trouble::NotTls => {
+                Self::new(Kind::Nonsense, format!("what listens at {server} does not speak TLS"))
+            }
+            Trouble::Refused(_) | Trouble::Impossible(_) => {
+                Self::new(Kind::Unreachable, format!("no TLS connection to {server}"))
+            }
+            _ => Self::new(Kind::Unreachable, format!("cannot trust the server at {server}")),
+        };
+        match trouble.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+
     /// What clap has to say: wrong usage, or the help that was asked for.
     pub(super) fn from_clap(mut error: clap::Error) -> Self {
         // It repeats values that were refused, and those of URLs may hold a password.
@@ -203,6 +222,19 @@ impl From<TokenError> for Failure {
     }
 }
 
+impl From<TrustError> for Failure {
+    fn from(error: TrustError) -> Self {
+        match error {
+            TrustError::NoSystemRoots { .. } => Self::unusable("no https server can be trusted")
+                .caused_by(&error)
+                .hint("install the system's CA certificates, or name a PEM file with --ca-file"),
+            TrustError::Read { .. } | TrustError::Unusable { .. } => {
+                Self::unusable("the CA file cannot be used").caused_by(&error)
+            }
+        }
+    }
+}
+
 impl From<BaseUrlError> for Failure {
     fn from(error: BaseUrlError) -> Self {
         Self::unusable("the URL cannot be used").caused_by(&error)
@@ -236,6 +268,13 @@ impl From<CallError> for Failure {
                     .because(cause)
                     .checklist(checklist.steps.iter().map(ToString::to_string).collect())
                     .hint(WRONG_PORT)
+            }
+            Problem::Tls(trouble) => Self::of_tls(&base.to_string(), &trouble).because(cause),
+            Problem::WantsTls { checklist } => {
+                Self::new(Kind::Nonsense, format!("what listens at {base} does not speak plain HTTP"))
+                    .because(cause)
+                    .checklist(checklist.steps.iter().map(ToString::to_string).collect())
+                    .hint("is it https:// in place of http://?")
             }
             Problem::Status { status, ref body } => {
                 let (kind, message, hint) = judge_status(status, body);

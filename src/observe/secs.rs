@@ -6,6 +6,7 @@
 
 use crate::client::base_url::BaseUrl;
 use crate::client::retry::RetryScope;
+use crate::client::tls::Trust;
 use crate::client::{Client, Config};
 use crate::store::SharedStore;
 use crate::store::error::StoreError;
@@ -115,8 +116,8 @@ pub async fn list(store: &SharedStore, now: Time) -> Result<Secs, StoreError> {
 }
 
 /// Asks SECs whether they are there, all at the same time.
-pub async fn ping(secs: &mut [Sec]) {
-    let answers = join_all(secs.iter().map(ask)).await;
+pub async fn ping(secs: &mut [Sec], trust: &Trust) {
+    let answers = join_all(secs.iter().map(|sec| ask(sec, trust))).await;
     for (sec, answer) in secs.iter_mut().zip(answers) {
         let Some(answer) = answer else { continue };
         sec.status = match (sec.status, answer.answered) {
@@ -129,7 +130,7 @@ pub async fn ping(secs: &mut [Sec]) {
 }
 
 /// Nothing can be asked of a SEC whose address is not known.
-async fn ask(sec: &Sec) -> Option<Ping> {
+async fn ask(sec: &Sec, trust: &Trust) -> Option<Ping> {
     let address = sec.internal_address.as_ref()?;
     let base: BaseUrl = match address.parse() {
         Ok(base) => base,
@@ -138,6 +139,7 @@ async fn ask(sec: &Sec) -> Option<Ping> {
     // No token goes along: the address comes from a database, and may be anybody's.
     let config = Config {
         base,
+        trust: trust.clone(),
         token: None,
         budget: PING_PATIENCE,
         retry: RetryScope::Nothing,

@@ -95,7 +95,7 @@ async fn list(ctx: &mut Context<'_>, args: ListArgs) -> CommandResult {
     let store = ctx.store_to_read().await?;
     let mut secs = look(ctx, &store).await?;
     if args.ping {
-        secs::ping(&mut secs.secs).await;
+        secs::ping(&mut secs.secs, ctx.trust()).await;
     }
     match mode {
         OutputMode::Table => {
@@ -131,7 +131,7 @@ async fn run_expunge(ctx: &mut Context<'_>, args: ExpungeArgs) -> CommandResult 
     }
     let store = if args.dry_run { ctx.store_to_read().await? } else { ctx.store_to_change().await? };
     let mut secs = look(ctx, &store).await?;
-    secs::ping(&mut secs.secs).await;
+    secs::ping(&mut secs.secs, ctx.trust()).await;
     let (sec_id, sec) = select(&secs, &args.sec)?;
     let heirs: Vec<SecId> = secs
         .secs
