@@ -117,6 +117,16 @@ impl Failure {
         Self { message: format!("{words}: {}", self.message), ..self }
     }
 
+    /// A change whose answer was lost, and that was found not to be made.
+    pub(super) fn not_applied(self) -> Self {
+        self.preceded_by("not applied").hint("it was looked for and is not there; try again")
+    }
+
+    /// A change whose answer was lost, and of which nobody can tell what became.
+    pub(super) fn perhaps_applied(self, why: &str) -> Self {
+        self.preceded_by("applied or not, which is not known").because(format!("looking for it: {why}"))
+    }
+
     /// Adds a cause in words.
     pub fn because(mut self, cause: impl Into<String>) -> Self {
         self.causes.push(cause.into());
@@ -308,12 +318,8 @@ impl From<ChangeError> for Failure {
     fn from(error: ChangeError) -> Self {
         match error {
             ChangeError::Call(error) => error.into(),
-            ChangeError::NotApplied(error) => Self::from(*error)
-                .preceded_by("not applied")
-                .hint("it was looked for and is not there; try again"),
-            ChangeError::Unknown { error, why } => Self::from(*error)
-                .preceded_by("applied or not, which is not known")
-                .because(format!("looking for it: {why}")),
+            ChangeError::NotApplied(error) => Self::from(*error).not_applied(),
+            ChangeError::Unknown { error, why } => Self::from(*error).perhaps_applied(&why),
         }
     }
 }

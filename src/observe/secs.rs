@@ -4,6 +4,7 @@
 //! which is a fact of this moment. An open connection says nothing. Both are kept apart from being in service: a SEC that
 //! is silent keeps its sagas, and one that has been expunged has lost them even if its process still answers.
 
+use super::found_out::{Finding, look_until};
 use crate::client::base_url::BaseUrl;
 use crate::client::retry::RetryScope;
 use crate::client::tls::Trust;
@@ -18,6 +19,9 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How the database writes that a SEC is out of service.
+const EXPUNGED: &str = "expunged";
 
 /// A heartbeat of this age or less is one of a SEC that is alive: it has missed two at most.
 pub const FRESH: Duration = Duration::from_secs(15);
@@ -115,6 +119,33 @@ pub async fn list(store: &SharedStore, now: Time) -> Result<Secs, StoreError> {
     Ok(Secs { database: store.url(), secs: merge(registered, unfinished, now) })
 }
 
+/// What became of the expunging of a SEC whose process began at `time_started`, when nobody has answered that.
+pub async fn look_whether_expunged(
+    store: &SharedStore,
+    sec: SecId,
+    time_started: Time,
+    deadline: Instant,
+) -> Finding {
+    look_until(deadline, async || {
+        let reading = tokio::time::timeout_at(deadline.into(), secs::list_secs(&**store)).await;
+        let listed = reading.map_err(|_| "no answer in time".to_owned())?;
+        let listed = listed.map_err(|error| error.to_string())?;
+        Ok(what_became(listed.iter().find(|row| row.id == sec), time_started))
+    })
+    .await
+}
+
+/// What a SEC's entry tells of its expunging, and whether that can still become something else.
+fn what_became(row: Option<&RegisteredSec>, time_started: Time) -> (Finding, bool) {
+    match row {
+        None => (Finding::Unknown("it is in the registry no more".to_owned()), true),
+        Some(row) if row.state == EXPUNGED => (Finding::Applied, true),
+        // What was asked for was to expunge the process before this one.
+        Some(row) if row.time_started != time_started => (Finding::NotApplied, true),
+        Some(_) => (Finding::NotApplied, false),
+    }
+}
+
 /// Asks SECs whether they are there, all at the same time.
 pub async fn ping(secs: &mut [Sec], trust: &Trust) {
     let answers = join_all(secs.iter().map(|sec| ask(sec, trust))).await;
@@ -181,7 +212,7 @@ fn merge(registered: Vec<RegisteredSec>, unfinished: Vec<UnfinishedSagas>, now: 
                     // A heartbeat ahead of our clock is fresh: clocks differ.
                     "active" if age.to_std().unwrap_or_default() <= FRESH => SecStatus::Alive,
                     "active" => SecStatus::Silent,
-                    "expunged" => SecStatus::Expunged,
+                    EXPUNGED => SecStatus::Expunged,
                     _ => SecStatus::Unknown,
                 },
                 internal_address: Some(internal_address).filter(|address| !address.is_empty()),
@@ -241,6 +272,17 @@ mod tests {
         let statuses: Vec<_> = merge(registry, Vec::new(), at(0)).iter().map(|sec| sec.status).collect();
         use SecStatus::{Alive, Expunged, Silent, Unknown};
         assert_eq!(statuses, [Alive, Silent, Expunged, Alive, Unknown]);
+    }
+
+    #[test]
+    fn the_registry_tells_what_became_of_an_expunging() {
+        let (asked, later) = (at(-1000), at(-5));
+        let row = |state| registered(1, state, 0);
+        let restarted = RegisteredSec { time_started: later, ..row("active") };
+        assert_eq!(what_became(Some(&row("expunged")), asked), (Finding::Applied, true));
+        assert_eq!(what_became(Some(&row("active")), asked), (Finding::NotApplied, false));
+        assert_eq!(what_became(Some(&restarted), asked), (Finding::NotApplied, true));
+        assert!(matches!(what_became(None, asked), (Finding::Unknown(_), true)));
     }
 
     #[test]
