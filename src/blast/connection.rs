@@ -268,7 +268,8 @@ fn handshake_trouble(address: SocketAddr, error: &io::Error) -> Trouble {
 fn exchange_trouble(error: &io::Error) -> Trouble {
     match error.kind() {
         io::ErrorKind::ConnectionReset => Trouble::new(Class::Reset, "the server reset the connection"),
-        io::ErrorKind::BrokenPipe => closed(),
+        // The latter is TLS for an end that nobody announced.
+        io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => closed(),
         _ => Trouble::new(Class::Cut, system_words(error)),
     }
 }

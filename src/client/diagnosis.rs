@@ -256,6 +256,10 @@ async fn first_words(
 
 /// An error of the system in its own words, less the number that the library adds.
 pub(super) fn reason(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        // TLS has words of its own for it, with an address where one can read more.
+        return "the other side closed the connection".to_owned();
+    }
     let text = error.to_string();
     let words = text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words);
     words.to_owned()

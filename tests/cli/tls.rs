@@ -5,7 +5,11 @@ use crate::support::coordinator::Coordinator;
 use crate::support::server::Server;
 use crate::support::{Run, TestEnv, fixture};
 use crate::tls_proxy::{Authority, Flaw, TlsProxy};
+use std::io::Read as _;
+use std::net::TcpListener;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("text")
@@ -173,6 +177,29 @@ fn nobody_listens_with_tls_either() {
     assert_eq!(run.code, 3, "{run}");
     assert!(run.stderr.contains(": Connection refused\n"), "{run}");
     assert!(run.stderr.contains("  - TLS      did not come to it\n"), "{run}");
+}
+
+#[test]
+fn a_handshake_that_breaks_off_may_have_been_an_accident() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&connections);
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            counter.fetch_add(1, Ordering::SeqCst);
+            // Read, so that it is an end and no reset.
+            let _ = socket.and_then(|mut socket| socket.read(&mut [0; 4096]));
+        }
+    });
+    let scratch = TestEnv::new();
+    let ca_file = Authority::new().file_in(scratch.path());
+    let url = format!("https://{address}");
+    let run = scratch.run(&["tasks", "list", "--url", &url, "--ca-file", text(&ca_file)]);
+    assert_eq!(run.code, 3, "{run}");
+    assert!(run.stderr.contains("  ✗ TLS      the other side closed the connection\n"), "{run}");
+    // Twice for the command, once to see how things are.
+    assert_eq!(connections.load(Ordering::SeqCst), 3, "{run}");
 }
 
 #[test]
