@@ -4,21 +4,42 @@ use super::cell::Cell;
 use super::error::InspectError;
 use super::query::{Param, Query, RawRow};
 use super::source::{Engine, Index, Origin, Source, Table};
+use crate::store::error::StoreError;
 use crate::store::sqlite::connection::explain;
 use crate::store::sqlite::visitor::{Expect, Visitor};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, InterruptHandle, OptionalExtension, Statement};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
-/// A file that is being looked at: one question at a time, on a thread that may block.
+/// A file that is being looked at, by a thread of its own that answers one question after the other.
 #[derive(Clone)]
 pub(super) struct File {
     url: String,
-    visitor: Arc<Mutex<Visitor>>,
-    /// Stops the question under way.
-    stop: Arc<Mutex<Option<InterruptHandle>>>,
+    path: PathBuf,
+    questions: Sender<Question>,
+    /// The number of the next question.
+    next: Arc<AtomicU64>,
+    under_way: Arc<Mutex<Option<UnderWay>>>,
+}
+
+/// What the thread is asked, and where its answer goes.
+struct Question {
+    number: u64,
+    query: Query,
+    answer: oneshot::Sender<Result<Vec<RawRow>, StoreError>>,
+}
+
+/// The question that the thread is at, and what stops it.
+struct UnderWay {
+    number: u64,
+    stop: InterruptHandle,
 }
 
 impl File {
@@ -31,39 +52,69 @@ impl File {
         let source = visitor
             .visit(|connection| discover(connection, &url).map_err(|error| explain("read", &path, &error)))
             .map_err(failed)?;
-        let file = Self { url, visitor: Arc::new(Mutex::new(visitor)), stop: Arc::new(Mutex::new(None)) };
-        Ok((file, source))
+        let (questions, asked) = mpsc::channel();
+        let under_way = Arc::new(Mutex::new(None));
+        let shared = Arc::clone(&under_way);
+        // One thread however much is asked at once: SQLite's connection does one thing at a time, and a short command
+        // would otherwise spend more on threads than on its questions.
+        thread::Builder::new()
+            .name("sqlite-inspector".to_owned())
+            .spawn(move || serve(visitor, &asked, &shared))
+            .map_err(|error| failed(StoreError::Unavailable(format!("cannot start a thread: {error}"))))?;
+        Ok((Self { url, path, questions, next: Arc::default(), under_way }, source))
     }
 
     /// The file, behind all links.
     pub(super) fn path(&self) -> PathBuf {
-        self.visitor.lock().unwrap_or_else(PoisonError::into_inner).path().to_owned()
+        self.path.clone()
     }
 
     /// Asks, and waits no longer than `limit`.
     pub(super) async fn ask(&self, query: Query, limit: Duration) -> Result<Vec<RawRow>, InspectError> {
-        let (visitor, stop) = (Arc::clone(&self.visitor), Arc::clone(&self.stop));
-        let asking = tokio::task::spawn_blocking(move || {
-            let mut visitor = visitor.lock().unwrap_or_else(PoisonError::into_inner);
-            let path = visitor.path().to_owned();
-            visitor.visit(|connection| {
-                *stop.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some(connection.get_interrupt_handle());
-                rows(connection, &query).map_err(|error| explain("read", &path, &error))
-            })
-        });
-        match tokio::time::timeout(limit, asking).await {
+        let (answer, answered) = oneshot::channel();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        // Should the thread be gone, the question is dropped, and with it the answer's other end.
+        let _ = self.questions.send(Question { number, query, answer });
+        match tokio::time::timeout(limit, answered).await {
             Ok(Ok(answer)) => answer.map_err(|error| InspectError::of_file(&self.url, error)),
-            Ok(Err(panicked)) => Err(InspectError::Nonsense {
+            Ok(Err(_)) => Err(InspectError::Nonsense {
                 url: self.url.clone(),
-                reason: format!("reading it failed: {panicked}"),
+                reason: "reading it failed: this is a defect of sagactl".to_owned(),
             }),
             Err(_) => {
-                if let Some(stop) = &*self.stop.lock().unwrap_or_else(PoisonError::into_inner) {
+                // Not a question that came later and is nobody's fault.
+                if let Some(UnderWay { number: current, stop }) =
+                    &*self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+                    && *current == number
+                {
                     stop.interrupt();
                 }
                 Err(InspectError::TimedOut { url: self.url.clone(), limit })
             }
+        }
+    }
+}
+
+fn serve(mut visitor: Visitor, questions: &Receiver<Question>, under_way: &Mutex<Option<UnderWay>>) {
+    let path = visitor.path().to_owned();
+    let set = |current| *under_way.lock().unwrap_or_else(PoisonError::into_inner) = current;
+    while let Ok(Question { number, query, answer }) = questions.recv() {
+        if answer.is_closed() {
+            // Whoever asked has given up while another question was under way.
+            continue;
+        }
+        // A panic costs this one answer, not the thread. SQLite's connection is in order again once its statement is
+        // dropped, which unwinding does.
+        let found = catch_unwind(AssertUnwindSafe(|| {
+            visitor.visit(|connection| {
+                set(Some(UnderWay { number, stop: connection.get_interrupt_handle() }));
+                rows(connection, &query).map_err(|error| explain("read", &path, &error))
+            })
+        }));
+        set(None);
+        if let Ok(found) = found {
+            // Nobody is there any more if the future was dropped.
+            let _ = answer.send(found);
         }
     }
 }
