@@ -1,5 +1,6 @@
 //! Files that appear whole or not at all, and files that are touched as a sign of life.
 
+use crate::descriptors::from_reserve;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
@@ -26,6 +27,6 @@ pub fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
 ///
 /// Those of the file system.
 pub fn touch(path: &Path) -> std::io::Result<()> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+    let file = from_reserve(|| OpenOptions::new().create(true).truncate(false).write(true).open(path))?;
     file.set_modified(SystemTime::now())
 }

@@ -6,6 +6,7 @@ pub mod check;
 pub mod cli;
 pub mod client;
 pub mod coordinator;
+pub mod descriptors;
 pub mod drill;
 pub mod files;
 pub mod observe;

@@ -360,7 +360,7 @@ impl Deleter<'_> {
         let deadline = after(Instant::now(), self.shared.request_timeout);
         let mut connection = match self.connection.take().filter(Connection::is_open) {
             Some(connection) => connection,
-            None => Connection::open(&self.shared.target.addresses, deadline).await?,
+            None => Connection::open(&self.shared.target, deadline).await?,
         };
         match connection.exchange(request, LARGEST_ANSWER, deadline, &mut Alarm::new()).await {
             Exchanged::Answer(answer) => {

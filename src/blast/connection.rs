@@ -7,6 +7,9 @@
 
 use super::answer::{Class, Trouble};
 use super::http1::{Input, Malformed, Progress, Reading};
+use super::stream::Stream;
+use super::target::Target;
+use crate::client::tls::trouble::Trouble as TlsTrouble;
 use bytes::Bytes;
 use http::StatusCode;
 use std::future::{Future, poll_fn};
@@ -15,7 +18,6 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
@@ -31,7 +33,7 @@ pub(super) type Outgoing = Bytes;
 /// A connection that carries one request at a time.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     input: Input,
     piece: Box<[u8]>,
     is_open: bool,
@@ -67,13 +69,23 @@ enum Step {
 }
 
 impl Connection {
-    /// Connects to the first of the addresses that accepts.
-    pub(super) async fn open(addresses: &[SocketAddr], deadline: Instant) -> Result<Self, Trouble> {
+    /// Connects to the first of the server's addresses that accepts.
+    pub(super) async fn open(target: &Target, deadline: Instant) -> Result<Self, Trouble> {
         let deadline = deadline.min(Instant::now() + LONGEST_CONNECT);
         let mut trouble = Trouble::new(Class::Connect, "the name of the server has no address");
-        for address in addresses {
+        for address in &target.addresses {
             match timeout_at(deadline, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return Ok(Self::over(stream)),
+                Ok(Ok(socket)) => {
+                    let stream = timeout_at(deadline, Stream::over(socket, target.tls.as_ref())).await;
+                    return match stream {
+                        Ok(Ok(stream)) => Ok(Self::over(stream)),
+                        Ok(Err(error)) => Err(handshake_trouble(*address, &error)),
+                        Err(_) => {
+                            let words = format!("shaking hands with {address}: no answer");
+                            Err(Trouble::new(Class::Connect, words))
+                        }
+                    };
+                }
                 Ok(Err(error)) => trouble = connect_trouble(*address, &error),
                 Err(_) => {
                     let words = format!("connecting to {address}: no answer");
@@ -84,9 +96,7 @@ impl Connection {
         Err(trouble)
     }
 
-    fn over(stream: TcpStream) -> Self {
-        // Only a courtesy: without it small requests could wait for each other.
-        let _ = stream.set_nodelay(true);
+    fn over(stream: Stream) -> Self {
         Self { stream, input: Input::default(), piece: vec![0; PIECE].into_boxed_slice(), is_open: true }
     }
 
@@ -131,26 +141,24 @@ impl Connection {
     ) -> Poll<Exchanged> {
         loop {
             match step {
-                Step::Writing(0) if self.was_closed_idle(cx) => {
+                Step::Writing(0) if self.stream.was_closed_idle(&mut self.piece, cx) => {
                     let words = "the server closed the connection before the request";
                     return Poll::Ready(Exchanged::Unsent(Trouble::new(Class::Connect, words)));
                 }
                 Step::Writing(written) if *written == request.len() => {
+                    if let Err(error) = ready!(self.stream.poll_flush(cx)) {
+                        return Poll::Ready(Exchanged::Lost(exchange_trouble(&error)));
+                    }
                     *step = Step::Reading(Reading::default());
                 }
-                Step::Writing(written) => {
-                    match ready!(Pin::new(&mut self.stream).poll_write(cx, &request[*written..])) {
-                        Ok(count) => *written += count,
-                        Err(error) if *written == 0 => {
-                            let trouble = exchange_trouble(&error);
-                            return Poll::Ready(Exchanged::Unsent(Trouble {
-                                class: Class::Connect,
-                                ..trouble
-                            }));
-                        }
-                        Err(error) => return Poll::Ready(Exchanged::Lost(exchange_trouble(&error))),
+                Step::Writing(written) => match ready!(self.stream.poll_write(&request[*written..], cx)) {
+                    Ok(count) => *written += count,
+                    Err(error) if *written == 0 => {
+                        let trouble = exchange_trouble(&error);
+                        return Poll::Ready(Exchanged::Unsent(Trouble { class: Class::Connect, ..trouble }));
                     }
-                }
+                    Err(error) => return Poll::Ready(Exchanged::Lost(exchange_trouble(&error))),
+                },
                 Step::Reading(reading) => {
                     let more = match ready!(self.poll_read(cx)) {
                         Ok(0) => return Poll::Ready(closed_while(reading)),
@@ -187,19 +195,11 @@ impl Connection {
         Exchanged::Answer(Answer { status: head.status, body, cookies: head.cookies })
     }
 
-    /// Whether the end of the connection, or something that nobody asked for, has come since the last answer. Costs a
-    /// call to the system only if something has.
-    fn was_closed_idle(&mut self, cx: &mut Context<'_>) -> bool {
-        self.stream.poll_read_ready(cx).is_ready()
-            && !matches!(self.stream.try_read(&mut self.piece), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-    }
-
     /// Takes what has come into the input; 0 at the end of the connection.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut piece = ReadBuf::new(&mut self.piece);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut piece))?;
-        self.input.add(piece.filled());
-        Poll::Ready(Ok(piece.filled().len()))
+        let count = ready!(self.stream.poll_read(&mut self.piece, cx))?;
+        self.input.add(&self.piece[..count]);
+        Poll::Ready(Ok(count))
     }
 
     /// Whether another request may be sent on it, as far as we know.
@@ -260,10 +260,16 @@ fn connect_trouble(address: SocketAddr, error: &io::Error) -> Trouble {
     Trouble::new(class, words)
 }
 
+fn handshake_trouble(address: SocketAddr, error: &io::Error) -> Trouble {
+    let words = TlsTrouble::of(error).map_or_else(|| system_words(error), |trouble| trouble.to_string());
+    Trouble::new(Class::Connect, format!("shaking hands with {address}: {words}"))
+}
+
 fn exchange_trouble(error: &io::Error) -> Trouble {
     match error.kind() {
         io::ErrorKind::ConnectionReset => Trouble::new(Class::Reset, "the server reset the connection"),
-        io::ErrorKind::BrokenPipe => closed(),
+        // The latter is TLS for an end that nobody announced.
+        io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => closed(),
         _ => Trouble::new(Class::Cut, system_words(error)),
     }
 }

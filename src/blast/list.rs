@@ -160,7 +160,7 @@ impl<'t> List<'t> {
         let deadline = after(Instant::now(), PAGE_TIMEOUT);
         let mut connection = match self.connection.take().filter(Connection::is_open) {
             Some(connection) => connection,
-            None => Connection::open(&self.target.addresses, deadline)
+            None => Connection::open(self.target, deadline)
                 .await
                 .map_err(|trouble| Setback::Passing(trouble.message))?,
         };

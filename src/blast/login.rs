@@ -77,9 +77,8 @@ pub async fn log_in(
 ) -> Result<Credential, LoginError> {
     let body = serde_json::json!({"username": login.user, "password": password.reveal()}).to_string();
     let deadline = after(Instant::now(), within);
-    let mut connection = Connection::open(&target.addresses, deadline)
-        .await
-        .map_err(|trouble| LoginError::NoAnswer(trouble.message))?;
+    let mut connection =
+        Connection::open(target, deadline).await.map_err(|trouble| LoginError::NoAnswer(trouble.message))?;
     let request = target.log_in(&login.silo, &body);
     let answer = match connection.exchange(request, LARGEST_ANSWER, deadline, &mut Alarm::new()).await {
         Exchanged::Answer(answer) => answer,

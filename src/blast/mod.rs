@@ -48,12 +48,14 @@ pub mod schedule;
 pub mod series;
 pub mod sightings;
 pub mod stats;
+mod stream;
 pub mod target;
 
 mod workers;
 pub mod workload;
 
 use crate::client::base_url::BaseUrl;
+use crate::client::tls::Trust;
 use crate::reconcile::Reconciliation;
 use crate::wire::time::{self, Time};
 use answer::{Class, Outcome, Trouble};
@@ -94,6 +96,8 @@ pub struct Config {
     pub target: BaseUrl,
     /// Which machines that may be on.
     pub reach: Reach,
+    /// Who may say who an `https` server is.
+    pub trust: Trust,
     /// How the run proves who it is, if it has to.
     pub credential: Option<Credential>,
     /// Names of what is made.
@@ -123,6 +127,7 @@ impl Config {
             workload: Workload::ProjectCreate,
             target,
             reach: Reach::Loopback,
+            trust: Trust::system(),
             credential: None,
             names,
             concurrency,
@@ -264,7 +269,8 @@ impl Blast {
     /// When it could not begin. A server that is not there is no such reason: every request to it fails, and is counted.
     pub async fn run(&self) -> Result<(), StartError> {
         let Shared { config, books, .. } = &*self.shared;
-        let target = Target::resolve(&config.target, config.credential.as_ref(), config.reach).await?;
+        let Config { trust, credential, reach, .. } = config;
+        let target = Target::resolve(&config.target, trust, credential.as_ref(), *reach).await?;
         let read = match &config.workload {
             Workload::Get { path } => {
                 Some(target.read(path).ok_or_else(|| StartError::Path { path: path.clone() })?)

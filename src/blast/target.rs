@@ -1,19 +1,31 @@
 //! Whom a blast talks to, and the requests that it makes, prepared as far as they are alike.
 
 use super::connection::Outgoing;
+use super::stream::Stream;
 use super::workload::project_body;
 use crate::client::base_url::BaseUrl;
 use crate::client::operations::{Call, Operation};
 use crate::client::retry::RetryScope;
+use crate::client::tls::trouble::Trouble as TlsTrouble;
+use crate::client::tls::{self, Trust, TrustError};
 use crate::wire::external::IDEMPOTENCY_KEY_HEADER;
 use crate::wire::ids::DemoSagaId;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Uri};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// Projects on a page of a list: as many as Nexus gives at most.
 const PAGE_ITEMS: &str = "1000";
+
+/// Longest wait for each step of the handshake that comes before the load.
+const GREETING: Duration = Duration::from_secs(5);
 
 /// How a blast proves who it is: a header that every request carries.
 pub type Credential = (HeaderName, HeaderValue);
@@ -35,6 +47,18 @@ pub enum TargetError {
     NoAddress {
         /// The name.
         host: String,
+    },
+    /// There is nobody to say who it is.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// No certificate can be for such a name.
+    #[error("{host} cannot be reached with TLS")]
+    NoTlsName {
+        /// The name.
+        host: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
     },
     /// It is another machine, and nobody said that this is meant.
     #[error("{base} is another machine ({address})")]
@@ -60,11 +84,22 @@ pub enum Reach {
 #[derive(Clone)]
 pub struct Target {
     pub(super) addresses: Vec<SocketAddr>,
+    /// For `https`.
+    pub(super) tls: Option<Tls>,
     base: BaseUrl,
     /// Headers that every request has, as they go out. Some may be secret.
     headers: Vec<u8>,
     create_project: Prepared,
     retry: RetryScope,
+}
+
+/// What a handshake with the server needs.
+#[derive(Clone)]
+pub(super) struct Tls {
+    /// Who it has to be.
+    pub(super) name: ServerName<'static>,
+    /// Whom we believe.
+    pub(super) config: Arc<ClientConfig>,
 }
 
 /// Method and path of an operation, as they stand in a request.
@@ -88,10 +123,19 @@ impl Target {
     /// When there is none, or it is farther away than it may be.
     pub async fn resolve(
         base: &BaseUrl,
+        trust: &Trust,
         credential: Option<&Credential>,
         reach: Reach,
     ) -> Result<Self, TargetError> {
         let host = || base.host().to_owned();
+        let tls = match base.is_https() {
+            true => {
+                let name = tls::server_name(base)
+                    .map_err(|source| TargetError::NoTlsName { host: host(), source })?;
+                Some(Tls { name, config: trust.client_config()? })
+            }
+            false => None,
+        };
         let addresses: Vec<_> = tokio::net::lookup_host((base.host(), base.port()))
             .await
             .map_err(|source| TargetError::Unknown { host: host(), source })?
@@ -113,7 +157,19 @@ impl Target {
             headers.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
         }
         let create_project = prepare(base, &Call::new(Operation::CreateProject));
-        Ok(Self { addresses, base: base.clone(), headers, create_project, retry: RetryScope::default() })
+        Ok(Self { addresses, tls, base: base.clone(), headers, create_project, retry: RetryScope::default() })
+    }
+
+    /// Shakes hands once, if that is what one does there, and says what is wrong with the server's certificate or with TLS
+    /// itself. Whatever else may be wrong will show, and may pass.
+    pub async fn find_tls_trouble(&self) -> Option<TlsTrouble> {
+        let tls = self.tls.as_ref()?;
+        for address in &self.addresses {
+            let Ok(Ok(socket)) = timeout(GREETING, TcpStream::connect(address)).await else { continue };
+            let greeting = timeout(GREETING, Stream::over(socket, Some(tls))).await;
+            return greeting.ok()?.err().as_ref().and_then(TlsTrouble::of);
+        }
+        None
     }
 
     /// The same with another rule of what may be tried again. What makes load goes by its own: it tries nothing again.
@@ -253,7 +309,7 @@ mod tests {
     use super::*;
 
     async fn resolve(url: &str, reach: Reach) -> Result<Target, TargetError> {
-        Target::resolve(&url.parse().expect("a URL"), None, reach).await
+        Target::resolve(&url.parse().expect("a URL"), &Trust::system(), None, reach).await
     }
 
     #[tokio::test]
@@ -289,7 +345,8 @@ mod tests {
     async fn a_request_is_complete_and_its_secrets_do_not_show() {
         let credential = (http::header::COOKIE, HeaderValue::from_static("session=s3cret"));
         let base = "http://127.0.0.1:1".parse().expect("a URL");
-        let target = Target::resolve(&base, Some(&credential), Reach::Loopback).await.expect("a target");
+        let target = Target::resolve(&base, &Trust::system(), Some(&credential), Reach::Loopback).await;
+        let target = target.expect("a target");
         let request = String::from_utf8(target.create_project("n-0-0").to_vec()).expect("text");
         let (head, body) = request.split_once("\r\n\r\n").expect("a head");
         assert_eq!(body, r#"{"name":"n-0-0","description":"made by sagactl blast"}"#);

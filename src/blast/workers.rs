@@ -336,7 +336,7 @@ impl Conversation<'_> {
                 exchanged => return answer_of(exchanged),
             }
         }
-        let connection = Connection::open(&self.common.target.addresses, deadline).await?;
+        let connection = Connection::open(&self.common.target, deadline).await?;
         answer_of(self.exchange(connection, request(&self.common.target), deadline).await)
     }
 

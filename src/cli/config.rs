@@ -72,6 +72,10 @@ pub struct GlobalArgs {
     #[arg(long, global = true, value_name = "PATH")]
     pub(super) token_file: Option<PathBuf>,
 
+    /// Trust who is in this PEM file, in place of the system's roots, to vouch for https servers [env: SAGACTL_CA_FILE]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(super) ca_file: Option<PathBuf>,
+
     #[command(flatten)]
     pub(super) consent: ConsentArgs,
 
@@ -265,6 +269,8 @@ pub struct Settings {
     pub retry: RetryScope,
     /// File with the bearer token.
     pub token_file: Option<Chosen<PathBuf>>,
+    /// File with the certificates that are trusted in place of the system's.
+    pub ca_file: Option<Chosen<PathBuf>>,
     /// Consent to what cannot be taken back, as far as the command line gives it.
     pub consent: ConsentArgs,
     /// How much to say on standard error.
@@ -311,6 +317,7 @@ impl Settings {
                 .map_or(DEFAULT_TIMEOUT, |chosen| chosen.value.0),
             retry: sources.retry(flags)?,
             token_file: sources.choose(flags.token_file.clone(), "SAGACTL_TOKEN_FILE", "token-file")?,
+            ca_file: sources.choose(flags.ca_file.clone(), "SAGACTL_CA_FILE", "ca-file")?,
             consent: flags.consent,
             verbosity: match flags.verbose {
                 0 => sources

@@ -5,6 +5,7 @@ use super::console::{self, Console, Size};
 use super::failure::{Failure, Kind};
 use crate::client::base_url::BaseUrl;
 use crate::client::retry::RetryScope;
+use crate::client::tls::Trust;
 use crate::client::token::Token;
 use crate::client::{Client, Config, Event};
 use crate::observe::Part;
@@ -32,6 +33,7 @@ pub struct Context<'c> {
     settings: Settings,
     environment: &'c Environment<'c>,
     started: Instant,
+    trust: Trust,
     client: Option<Client>,
     store: Option<SharedStore>,
     pub(super) inspector: Option<Inspector>,
@@ -48,8 +50,13 @@ impl<'c> Context<'c> {
         settings: Settings,
         environment: &'c Environment<'c>,
     ) -> Self {
+        let trust = match &settings.ca_file {
+            Some(chosen) => Trust::only(chosen.value.clone()),
+            None => Trust::system(),
+        };
         Self {
             console,
+            trust,
             settings,
             environment,
             started: Instant::now(),
@@ -220,16 +227,21 @@ impl<'c> Context<'c> {
     /// Makes clients that ask once, while the command does other things with its context. Each has the command's whole time for
     /// the network, for commands that keep asking.
     pub(super) fn pinger_maker(&self) -> impl Fn(BaseUrl, Option<Token>) -> Option<Client> + use<> {
-        let (verbosity, budget) = (self.settings.verbosity, self.timeout());
+        let (verbosity, budget, trust) = (self.settings.verbosity, self.timeout(), self.trust.clone());
         move |base, token| {
-            Client::new(client_config(base, token, RetryScope::Nothing, budget, verbosity)).ok()
+            let trust = trust.clone();
+            Client::new(client_config(base, trust, token, RetryScope::Nothing, budget, verbosity)).ok()
         }
     }
 
     fn make_client(&self, base: BaseUrl, token: Option<Token>, retry: RetryScope) -> Result<Client, Failure> {
         let left = self.deadline().saturating_duration_since(Instant::now());
         let left = self.share.map_or(left, |share| share.min(left));
-        Client::new(client_config(base, token, retry, left, self.settings.verbosity))
+        if base.is_https() {
+            // Before anything else is made of it, for its error is the user's to mend.
+            self.trust.client_config()?;
+        }
+        Client::new(client_config(base, self.trust.clone(), token, retry, left, self.settings.verbosity))
             .map_err(|error| Failure::new(Kind::Unusable, "setting up the HTTP client").caused_by(&*error))
     }
 
@@ -268,6 +280,11 @@ impl<'c> Context<'c> {
                 self.note(format_args!("using {what} {value} (the default; {flag} names another)"));
             }
         }
+    }
+
+    /// Who may say who an `https` server is.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// The bearer token, if there is to be one.
@@ -312,6 +329,7 @@ impl<'c> Context<'c> {
 
 fn client_config(
     base: BaseUrl,
+    trust: Trust,
     token: Option<Token>,
     retry: RetryScope,
     budget: Duration,
@@ -319,6 +337,7 @@ fn client_config(
 ) -> Config {
     Config {
         base,
+        trust,
         token,
         budget,
         retry,

@@ -4,6 +4,8 @@
 use super::config::without_login;
 use crate::client::base_url::BaseUrlError;
 use crate::client::error::{CallError, ErrorAnswer, Problem, Unreadable};
+use crate::client::tls::TrustError;
+use crate::client::tls::trouble::Trouble;
 use crate::client::token::TokenError;
 use crate::observe::found_out::ChangeError;
 use clap::error::{ContextKind, ContextValue};
@@ -115,6 +117,16 @@ impl Failure {
         Self { message: format!("{words}: {}", self.message), ..self }
     }
 
+    /// A change whose answer was lost, and that was found not to be made.
+    pub(super) fn not_applied(self) -> Self {
+        self.preceded_by("not applied").hint("it was looked for and is not there; try again")
+    }
+
+    /// A change whose answer was lost, and of which nobody can tell what became.
+    pub(super) fn perhaps_applied(self, why: &str) -> Self {
+        self.preceded_by("applied or not, which is not known").because(format!("looking for it: {why}"))
+    }
+
     /// Adds a cause in words.
     pub fn because(mut self, cause: impl Into<String>) -> Self {
         self.causes.push(cause.into());
@@ -136,6 +148,23 @@ impl Failure {
         match self.causes.first() {
             Some(cause) => format!("{}: {cause}", self.message),
             None => self.message.clone(),
+        }
+    }
+
+    /// A server that no TLS can be spoken with, or that is not who it should be.
+    pub(super) fn of_tls(server: &str, trouble: &Trouble) -> Self {
+        let failure = match trouble {
+            Trouble::NotTls => {
+                Self::new(Kind::Nonsense, format!("what listens at {server} does not speak TLS"))
+            }
+            Trouble::Refused(_) | Trouble::Impossible(_) => {
+                Self::new(Kind::Unreachable, format!("no TLS connection to {server}"))
+            }
+            _ => Self::new(Kind::Unreachable, format!("cannot trust the server at {server}")),
+        };
+        match trouble.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
         }
     }
 
@@ -203,6 +232,19 @@ impl From<TokenError> for Failure {
     }
 }
 
+impl From<TrustError> for Failure {
+    fn from(error: TrustError) -> Self {
+        match error {
+            TrustError::NoSystemRoots { .. } => Self::unusable("no https server can be trusted")
+                .caused_by(&error)
+                .hint("install the system's CA certificates, or name a PEM file with --ca-file"),
+            TrustError::Read { .. } | TrustError::Unusable { .. } => {
+                Self::unusable("the CA file cannot be used").caused_by(&error)
+            }
+        }
+    }
+}
+
 impl From<BaseUrlError> for Failure {
     fn from(error: BaseUrlError) -> Self {
         Self::unusable("the URL cannot be used").caused_by(&error)
@@ -237,6 +279,13 @@ impl From<CallError> for Failure {
                     .checklist(checklist.steps.iter().map(ToString::to_string).collect())
                     .hint(WRONG_PORT)
             }
+            Problem::Tls(trouble) => Self::of_tls(&base.to_string(), &trouble).because(cause),
+            Problem::WantsTls { checklist } => {
+                Self::new(Kind::Nonsense, format!("what listens at {base} does not speak plain HTTP"))
+                    .because(cause)
+                    .checklist(checklist.steps.iter().map(ToString::to_string).collect())
+                    .hint("is it https:// in place of http://?")
+            }
             Problem::Status { status, ref body } => {
                 let (kind, message, hint) = judge_status(status, body);
                 let failure = Self::new(kind, format!("{message} {base}")).because(cause);
@@ -269,12 +318,8 @@ impl From<ChangeError> for Failure {
     fn from(error: ChangeError) -> Self {
         match error {
             ChangeError::Call(error) => error.into(),
-            ChangeError::NotApplied(error) => Self::from(*error)
-                .preceded_by("not applied")
-                .hint("it was looked for and is not there; try again"),
-            ChangeError::Unknown { error, why } => Self::from(*error)
-                .preceded_by("applied or not, which is not known")
-                .because(format!("looking for it: {why}")),
+            ChangeError::NotApplied(error) => Self::from(*error).not_applied(),
+            ChangeError::Unknown { error, why } => Self::from(*error).perhaps_applied(&why),
         }
     }
 }

@@ -4,8 +4,7 @@ use reqwest::Url;
 use std::fmt;
 use std::str::FromStr;
 
-/// Base URL of an API. Only `http`: Nexus's internal API has nothing else, and TLS roots would cost every command more
-/// time than everything else that it does. Boxed, because it is part of errors, which should be small.
+/// Base URL of an API, `http` or `https`. Boxed, because it is part of errors, which should be small.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BaseUrl(Box<Url>);
 
@@ -15,11 +14,11 @@ pub enum BaseUrlError {
     /// Not a URL at all.
     #[error("not a URL: {0}")]
     Malformed(String),
-    /// No `http://` in front.
+    /// Nothing like `http://` in front.
     #[error("the scheme is missing; try http://{0}")]
     NoScheme(String),
-    /// Something else than `http`.
-    #[error("scheme {0:?} is not supported, only http is")]
+    /// Something else than `http` and `https`.
+    #[error("scheme {0:?} is not supported, only http and https are")]
     Scheme(String),
     /// A password in a command line is read by everybody on the machine.
     #[error("a URL must not hold a user or password; use a token file")]
@@ -45,7 +44,12 @@ impl BaseUrl {
 
     /// Port, given or implied.
     pub fn port(&self) -> u16 {
-        self.0.port_or_known_default().expect("http has a default port")
+        self.0.port_or_known_default().expect("http and https have default ports")
+    }
+
+    /// Whether what goes there is encrypted.
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
     }
 
     /// Host and port as an address to connect to, `[::1]:80` for IPv6.
@@ -79,7 +83,7 @@ impl FromStr for BaseUrl {
             }
             Err(error) => return Err(BaseUrlError::Malformed(error.to_string())),
         };
-        if url.scheme() != "http" {
+        if !matches!(url.scheme(), "http" | "https") {
             return Err(BaseUrlError::Scheme(url.scheme().to_owned()));
         }
         if !url.username().is_empty() || url.password().is_some() {
@@ -117,6 +121,8 @@ mod tests {
         let base: BaseUrl = "http://[::1]:81".parse().unwrap();
         assert_eq!((base.host(), base.port(), base.authority().as_str()), ("::1", 81, "[::1]:81"));
         assert_eq!(base.to_string(), "http://[::1]:81");
+        let base: BaseUrl = "https://saga.example/api".parse().unwrap();
+        assert_eq!((base.authority().as_str(), base.is_https()), ("saga.example:443", true));
     }
 
     #[test]
@@ -125,8 +131,7 @@ mod tests {
             ("", "not a URL: relative URL without a base"),
             ("127.0.0.1:12221", "the scheme is missing; try http://127.0.0.1:12221"),
             ("localhost:12221", "the scheme is missing; try http://localhost:12221"),
-            ("https://h", "scheme \"https\" is not supported, only http is"),
-            ("ftp://h", "scheme \"ftp\" is not supported, only http is"),
+            ("ftp://h", "scheme \"ftp\" is not supported, only http and https are"),
             ("http://", "not a URL: empty host"),
             ("http://h:99999", "not a URL: invalid port number"),
             ("u:secret@h:80", "a URL must not hold a user or password; use a token file"),
@@ -146,6 +151,7 @@ mod tests {
             "http://user:PLANTED@h:1/a",
             "saga.example:12221",
             "https://h/?a=b#c",
+            "https://[::1]:8443/api",
         ];
         crate::fuzz::fuzz_text(&seeds, |text, _| match text.parse::<BaseUrl>() {
             Ok(base) => {

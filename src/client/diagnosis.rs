@@ -1,15 +1,18 @@
 //! Why is there no answer? Looks step by step, so that the operator need not: is the address one, does the name resolve,
-//! does the port accept, does it speak HTTP.
+//! does the port accept, is its certificate good, does it speak HTTP.
 //!
 //! Only run when something has failed. It looks afresh, so it tells how things are now.
 
 use super::base_url::BaseUrl;
 use super::excerpt::Excerpt;
+use super::tls::trouble::Trouble as TlsTrouble;
+use super::tls::{self, Trust};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -48,9 +51,11 @@ pub enum Mark {
     Skipped,
 }
 
-/// What whatever listens there said to a plain request.
+/// What whatever listens there said to a request.
 enum Answer {
     Http(String),
+    Tls,
+    Silence,
     Other(String),
     Nothing(String),
 }
@@ -62,12 +67,25 @@ impl Checklist {
 
     /// What came in place of HTTP, if that is what is wrong.
     pub fn foreign_answer(&self) -> Option<&str> {
+        self.bad_answer()?.strip_prefix(NOT_HTTP)
+    }
+
+    /// Whether plain HTTP was answered in TLS.
+    pub fn wants_tls(&self) -> bool {
+        self.bad_answer() == Some(SPEAKS_TLS)
+    }
+
+    fn bad_answer(&self) -> Option<&str> {
         let answer = self.steps.iter().find(|step| step.name == "answer" && step.mark == Mark::Crossed)?;
-        answer.detail.strip_prefix(NOT_HTTP)
+        Some(&answer.detail)
     }
 }
 
 const NOT_HTTP: &str = "not HTTP: ";
+const SPEAKS_TLS: &str = "it speaks TLS";
+
+/// How an alert in TLS begins: what a server says to a client that speaks plain HTTP.
+const TLS_ALERT: &[u8] = &[0x15, 0x03];
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -81,7 +99,7 @@ impl fmt::Display for Step {
 }
 
 /// Looks at every step on the way to an answer from `base`, as far as possible before `deadline`.
-pub async fn diagnose(base: &BaseUrl, deadline: Instant) -> Checklist {
+pub async fn diagnose(base: &BaseUrl, trust: &Trust, deadline: Instant) -> Checklist {
     let step = || deadline.saturating_duration_since(Instant::now()).clamp(LAST_STEP, STEP);
     let mut checklist = Checklist::default();
     checklist.add("address", Mark::Ticked, base.to_string());
@@ -99,9 +117,32 @@ pub async fn diagnose(base: &BaseUrl, deadline: Instant) -> Checklist {
         match connect(address, step()).await {
             Ok(stream) => {
                 checklist.add("TCP", Mark::Ticked, format!("{address} accepts connections"));
-                checklist.add("TLS", Mark::Skipped, "not used with http");
-                match first_words(stream, base, step()).await {
+                let answer = if base.is_https() {
+                    match shake_hands(stream, base, trust, step()).await {
+                        Ok(stream) => {
+                            checklist.add("TLS", Mark::Ticked, "the certificate is good");
+                            first_words(stream, base, step()).await
+                        }
+                        Err(reason) => {
+                            checklist.add("TLS", Mark::Crossed, reason);
+                            skip(&mut checklist, &["answer"]);
+                            return checklist;
+                        }
+                    }
+                } else {
+                    checklist.add("TLS", Mark::Skipped, "not used with http");
+                    match first_words(stream, base, step()).await {
+                        // Many servers have no word for those who do not begin with a handshake.
+                        Answer::Silence if speaks_tls(address, base, step()).await => Answer::Tls,
+                        answer => answer,
+                    }
+                };
+                match answer {
                     Answer::Http(status) => checklist.add("answer", Mark::Ticked, status),
+                    Answer::Silence => {
+                        checklist.add("answer", Mark::Crossed, "the connection was closed without a word");
+                    }
+                    Answer::Tls => checklist.add("answer", Mark::Crossed, SPEAKS_TLS),
                     Answer::Other(words) => {
                         checklist.add("answer", Mark::Crossed, format!("{NOT_HTTP}{words}"));
                     }
@@ -153,8 +194,41 @@ async fn connect(address: SocketAddr, within: Duration) -> Result<TcpStream, Str
     }
 }
 
-/// Sends a plain request and looks at how the answer begins.
-async fn first_words(mut stream: TcpStream, base: &BaseUrl, within: Duration) -> Answer {
+async fn shake_hands(
+    stream: TcpStream,
+    base: &BaseUrl,
+    trust: &Trust,
+    within: Duration,
+) -> Result<impl AsyncRead + AsyncWrite + Unpin, String> {
+    let config = trust.client_config().map_err(|error| error.to_string())?;
+    let name = tls::server_name(base).map_err(|error| error.to_string())?;
+    match timeout(within, tls::handshake(stream, name, &config)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => {
+            Err(TlsTrouble::of(&error).map_or_else(|| reason(&error), |trouble| trouble.to_string()))
+        }
+        Err(_) => Err("no answer to the handshake".to_owned()),
+    }
+}
+
+/// Whether a handshake is answered, however it ends.
+async fn speaks_tls(address: SocketAddr, base: &BaseUrl, within: Duration) -> bool {
+    let (Ok(stream), Ok(name)) = (connect(address, within).await, tls::server_name(base)) else {
+        return false;
+    };
+    match timeout(within, tls::handshake(stream, name, &Arc::new(Trust::of_nobody()))).await {
+        Ok(Ok(_)) => true,
+        Ok(Err(error)) => TlsTrouble::of(&error).is_some_and(|trouble| trouble != TlsTrouble::NotTls),
+        Err(_) => false,
+    }
+}
+
+/// Sends a request and looks at how the answer begins.
+async fn first_words(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    base: &BaseUrl,
+    within: Duration,
+) -> Answer {
     let request = format!(
         "GET {}/v1/ping HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
         base.path_prefix(),
@@ -164,14 +238,16 @@ async fn first_words(mut stream: TcpStream, base: &BaseUrl, within: Duration) ->
     let exchange = async {
         // A server that talks first (SSH, SMTP) may close before it has read this; what it said still counts.
         let _ = stream.write_all(request.as_bytes()).await;
+        let _ = stream.flush().await;
         stream.read(&mut words).await
     };
     match timeout(within, exchange).await {
-        Ok(Ok(0)) => Answer::Nothing("the connection was closed without a word".to_owned()),
+        Ok(Ok(0)) => Answer::Silence,
         Ok(Ok(count)) if words.starts_with(b"HTTP/1.") => {
             let line = words[..count].split(|&byte| byte == b'\n').next().unwrap_or_default();
             Answer::Http(Excerpt::of(line).to_string())
         }
+        Ok(Ok(_)) if words.starts_with(TLS_ALERT) && !base.is_https() => Answer::Tls,
         Ok(Ok(count)) => Answer::Other(format!("it begins with {}", Excerpt::of(&words[..count]))),
         Ok(Err(error)) => Answer::Nothing(reason(&error)),
         Err(_) => Answer::Nothing("connected, but no answer".to_owned()),
@@ -180,6 +256,10 @@ async fn first_words(mut stream: TcpStream, base: &BaseUrl, within: Duration) ->
 
 /// An error of the system in its own words, less the number that the library adds.
 pub(super) fn reason(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        // TLS has words of its own for it, with an address where one can read more.
+        return "the other side closed the connection".to_owned();
+    }
     let text = error.to_string();
     let words = text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words);
     words.to_owned()

@@ -4,6 +4,7 @@ use super::base_url::BaseUrl;
 use super::diagnosis::Checklist;
 use super::excerpt::Excerpt;
 use super::operations::Call;
+use super::tls::trouble::Trouble as TlsTrouble;
 use crate::wire::error::ErrorBody;
 use http::StatusCode;
 use std::time::Duration;
@@ -55,6 +56,15 @@ pub enum Problem {
     NotHttp {
         /// What came instead.
         reason: String,
+        /// How far we got.
+        checklist: Checklist,
+    },
+    /// No handshake in TLS, and another attempt would bring none either.
+    #[error("{0}")]
+    Tls(TlsTrouble),
+    /// Plain HTTP where TLS is spoken.
+    #[error("the server speaks TLS")]
+    WantsTls {
         /// How far we got.
         checklist: Checklist,
     },

@@ -18,6 +18,7 @@ pub mod excerpt;
 mod internal;
 pub mod operations;
 pub mod retry;
+pub mod tls;
 pub mod token;
 mod transport;
 

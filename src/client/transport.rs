@@ -6,10 +6,13 @@ use super::error::{CallError, ErrorAnswer, Problem};
 use super::excerpt::Excerpt;
 use super::operations::Call;
 use super::retry::{RetryScope, Trouble, delay_before_next};
+use super::tls::Trust;
+use super::tls::trouble::Trouble as TlsTrouble;
 use super::token::Token;
 use crate::wire::external::IDEMPOTENCY_KEY_HEADER;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
+use rustls::ClientConfig;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -38,6 +41,8 @@ const MOST_FOR_FINDING_OUT: Duration = Duration::from_secs(5);
 pub struct Config {
     /// Whom to ask.
     pub base: BaseUrl,
+    /// Who may say who an `https` server is.
+    pub trust: Trust,
     /// Bearer token for every request.
     pub token: Option<Token>,
     /// Time for everything that is asked, see [`Client::with_fresh_budget`].
@@ -140,8 +145,17 @@ impl Setback {
 
 impl Client {
     /// A client whose time starts now. It connects when it is first used.
+    ///
+    /// # Errors
+    ///
+    /// When nobody can be trusted to say who an `https` server is.
     pub fn new(config: Config) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let tls = match config.base.is_https() {
+            true => ClientConfig::clone(&*config.trust.client_config()?),
+            false => Trust::of_nobody(),
+        };
         let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
             // A proxy from the environment is not how one reaches a management network, and redirects could lead a token
             // anywhere.
             .no_proxy()
@@ -293,7 +307,10 @@ impl Client {
 
     /// Finds out more about why there is no answer.
     async fn explain(&self, trouble: Trouble, reason: String) -> Problem {
-        let checklist: Checklist = diagnose(&self.config.base, self.deadline).await;
+        let checklist: Checklist = diagnose(&self.config.base, &self.config.trust, self.deadline).await;
+        if checklist.wants_tls() {
+            return Problem::WantsTls { checklist };
+        }
         if let Some(foreign) = checklist.foreign_answer() {
             return Problem::NotHttp { reason: foreign.to_owned(), checklist };
         }
@@ -340,6 +357,9 @@ fn setback(error: reqwest::Error) -> Setback {
     }
     if error.is_timeout() {
         return Setback::Trouble(Trouble::NotConnected, "no answer to the attempt to connect".to_owned());
+    }
+    if let Some(trouble) = io.and_then(TlsTrouble::of) {
+        return Setback::Final(Problem::Tls(trouble));
     }
     match io.map(io::Error::kind) {
         Some(io::ErrorKind::ConnectionRefused) => Setback::Trouble(Trouble::Refused, words),

@@ -17,3 +17,4 @@ pub mod recovery;
 pub mod sagas;
 pub mod sec;
 pub mod server;
+mod server_log;

@@ -26,6 +26,7 @@ use super::identity::{self, DataDirLock, IdentityError};
 use super::recovery::Recovery;
 use super::sagas::SagaRegistry;
 use super::sec::{Sagas, SecConfig};
+use super::server_log;
 use crate::store::error::StoreError;
 use crate::store::postgres::{self, OnSessionLoss, PostgresStore};
 use crate::store::sql::Statement;
@@ -36,7 +37,6 @@ use crate::wire::ids::SecId;
 use crate::wire::info::{Info, ReadyFile};
 use crate::wire::time::now;
 use dropshot::{BuildError, ConfigDropshot, HandlerTaskMode, ServerBuilder, VersionPolicy};
-use slog::Drain as _;
 use std::any::Any;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -338,14 +338,6 @@ fn make_tables(store: &SharedStore, tables: &[&'static str]) -> Result<(), Store
     Ok(())
 }
 
-/// The log for an HTTP server, without the line that it has for each request that is not let in: anybody could fill a
-/// disk with those, and they call it a failure to find the version of the API.
-fn for_the_server(log: &slog::Logger) -> slog::Logger {
-    const UNWANTED: &str = "failed to determine request API version";
-    let is_wanted = |record: &slog::Record<'_>| record.msg().as_str() != Some(UNWANTED);
-    slog::Logger::root(slog::Filter::new(log.clone(), is_wanted).ignore_res(), slog::o!())
-}
-
 fn dropshot_config(address: SocketAddr) -> ConfigDropshot {
     ConfigDropshot {
         bind_address: address,
@@ -386,7 +378,7 @@ fn serve_external(
     guard: Guard,
     address: SocketAddr,
 ) -> Result<SocketAddr, StartError> {
-    let log = for_the_server(&context.log);
+    let log = server_log::over(&context.log);
     on_own_thread("external-api", async move || {
         let server = ServerBuilder::new(external::api_description(), context, log)
             .config(dropshot_config(address))
@@ -439,7 +431,7 @@ fn serve_internal(parts: Internal) -> Result<SocketAddr, StartError> {
                 Box::new(move || info(url.get().map_or("", String::as_str)))
             },
         };
-        let server = ServerBuilder::new(internal::api_description(), context, for_the_server(&log))
+        let server = ServerBuilder::new(internal::api_description(), context, server_log::over(&log))
             .config(dropshot_config(address))
             .version_policy(VersionPolicy::Dynamic(Box::new(guard)))
             .start()

@@ -77,14 +77,23 @@ pub(super) async fn look_until_settled(
     client: &Client,
     mut look: impl AsyncFnMut() -> Result<(Finding, bool), CallError>,
 ) -> Finding {
+    let in_words = |error: CallError| format!("{}: {}", error.call, error.problem);
+    look_until(client.deadline(), async || look().await.map_err(in_words)).await
+}
+
+/// The same, whatever is looked at; what keeps one look from being made comes in words.
+pub(super) async fn look_until(
+    deadline: Instant,
+    mut look: impl AsyncFnMut() -> Result<(Finding, bool), String>,
+) -> Finding {
     let mut finding = Finding::Unknown("there was no time left to look".to_owned());
     for _ in 0..LOOKS {
         finding = match look().await {
             Ok((settled, true)) => return settled,
             Ok((for_now, false)) => for_now,
-            Err(error) => Finding::Unknown(format!("{}: {}", error.call, error.problem)),
+            Err(why) => Finding::Unknown(why),
         };
-        if Instant::now() + PAUSE >= client.deadline() {
+        if Instant::now() + PAUSE >= deadline {
             break;
         }
         tokio::time::sleep(PAUSE).await;

@@ -4,8 +4,10 @@
 //! which is a fact of this moment. An open connection says nothing. Both are kept apart from being in service: a SEC that
 //! is silent keeps its sagas, and one that has been expunged has lost them even if its process still answers.
 
+use super::found_out::{Finding, look_until};
 use crate::client::base_url::BaseUrl;
 use crate::client::retry::RetryScope;
+use crate::client::tls::Trust;
 use crate::client::{Client, Config};
 use crate::store::SharedStore;
 use crate::store::error::StoreError;
@@ -17,6 +19,9 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How the database writes that a SEC is out of service.
+const EXPUNGED: &str = "expunged";
 
 /// A heartbeat of this age or less is one of a SEC that is alive: it has missed two at most.
 pub const FRESH: Duration = Duration::from_secs(15);
@@ -114,9 +119,36 @@ pub async fn list(store: &SharedStore, now: Time) -> Result<Secs, StoreError> {
     Ok(Secs { database: store.url(), secs: merge(registered, unfinished, now) })
 }
 
+/// What became of the expunging of a SEC whose process began at `time_started`, when nobody has answered that.
+pub async fn look_whether_expunged(
+    store: &SharedStore,
+    sec: SecId,
+    time_started: Time,
+    deadline: Instant,
+) -> Finding {
+    look_until(deadline, async || {
+        let reading = tokio::time::timeout_at(deadline.into(), secs::list_secs(&**store)).await;
+        let listed = reading.map_err(|_| "no answer in time".to_owned())?;
+        let listed = listed.map_err(|error| error.to_string())?;
+        Ok(what_became(listed.iter().find(|row| row.id == sec), time_started))
+    })
+    .await
+}
+
+/// What a SEC's entry tells of its expunging, and whether that can still become something else.
+fn what_became(row: Option<&RegisteredSec>, time_started: Time) -> (Finding, bool) {
+    match row {
+        None => (Finding::Unknown("it is in the registry no more".to_owned()), true),
+        Some(row) if row.state == EXPUNGED => (Finding::Applied, true),
+        // What was asked for was to expunge the process before this one.
+        Some(row) if row.time_started != time_started => (Finding::NotApplied, true),
+        Some(_) => (Finding::NotApplied, false),
+    }
+}
+
 /// Asks SECs whether they are there, all at the same time.
-pub async fn ping(secs: &mut [Sec]) {
-    let answers = join_all(secs.iter().map(ask)).await;
+pub async fn ping(secs: &mut [Sec], trust: &Trust) {
+    let answers = join_all(secs.iter().map(|sec| ask(sec, trust))).await;
     for (sec, answer) in secs.iter_mut().zip(answers) {
         let Some(answer) = answer else { continue };
         sec.status = match (sec.status, answer.answered) {
@@ -159,7 +191,7 @@ pub async fn ping_at(secs: &mut [Sec], client: &Client) -> Result<(), String> {
 }
 
 /// Nothing can be asked of a SEC whose address is not known.
-async fn ask(sec: &Sec) -> Option<Ping> {
+async fn ask(sec: &Sec, trust: &Trust) -> Option<Ping> {
     let address = sec.internal_address.as_ref()?;
     let base: BaseUrl = match address.parse() {
         Ok(base) => base,
@@ -168,6 +200,7 @@ async fn ask(sec: &Sec) -> Option<Ping> {
     // No token goes along: the address comes from a database, and may be anybody's.
     let config = Config {
         base,
+        trust: trust.clone(),
         token: None,
         budget: PING_PATIENCE,
         retry: RetryScope::Nothing,
@@ -209,7 +242,7 @@ fn merge(registered: Vec<RegisteredSec>, unfinished: Vec<UnfinishedSagas>, now: 
                     // A heartbeat ahead of our clock is fresh: clocks differ.
                     "active" if age.to_std().unwrap_or_default() <= FRESH => SecStatus::Alive,
                     "active" => SecStatus::Silent,
-                    "expunged" => SecStatus::Expunged,
+                    EXPUNGED => SecStatus::Expunged,
                     _ => SecStatus::Unknown,
                 },
                 internal_address: Some(internal_address).filter(|address| !address.is_empty()),
@@ -269,6 +302,17 @@ mod tests {
         let statuses: Vec<_> = merge(registry, Vec::new(), at(0)).iter().map(|sec| sec.status).collect();
         use SecStatus::{Alive, Expunged, Silent, Unknown};
         assert_eq!(statuses, [Alive, Silent, Expunged, Alive, Unknown]);
+    }
+
+    #[test]
+    fn the_registry_tells_what_became_of_an_expunging() {
+        let (asked, later) = (at(-1000), at(-5));
+        let row = |state| registered(1, state, 0);
+        let restarted = RegisteredSec { time_started: later, ..row("active") };
+        assert_eq!(what_became(Some(&row("expunged")), asked), (Finding::Applied, true));
+        assert_eq!(what_became(Some(&row("active")), asked), (Finding::NotApplied, false));
+        assert_eq!(what_became(Some(&restarted), asked), (Finding::NotApplied, true));
+        assert!(matches!(what_became(None, asked), (Finding::Unknown(_), true)));
     }
 
     #[test]

@@ -53,5 +53,5 @@ operations! {
     /// Move sagas to another owner.
     Reassign: UnsentOnly, "`sagas reassign`", "found out by reading the sagas again";
     /// Put a SEC out of service.
-    Expunge: UnsentOnly, "`secs expunge`", "ends in an error; `secs list` tells whether it happened";
+    Expunge: UnsentOnly, "`secs expunge`", "found out by reading the registry again";
 }

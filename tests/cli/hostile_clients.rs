@@ -1,11 +1,12 @@
 //! Clients that lie. Whatever they send to either API, the coordinator answers or closes the connection, stays what it is,
 //! and starts nothing.
 
-use crate::support::TestEnv;
 use crate::support::coordinator::Coordinator;
-use std::io::{Read, Write};
+use crate::support::{TestEnv, poll_until};
+use sagactl::blast::limits::make_room_for;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an answer may take before it counts as none; nothing here should need a hundredth of it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -255,4 +256,130 @@ fn what_follows_a_request_is_another_request_or_nothing() {
         let answers = statuses(&send(url, smuggled.as_bytes()));
         assert!(answers.len() <= 1 && answers.iter().all(|status| *status >= 400), "{answers:?}");
     }
+}
+
+/// Sends the head of a request and then its body byte by byte, as long as the server likes. What came back.
+fn drip(url: &str, path: &str, framing: &str, byte: &str) -> Vec<u8> {
+    let mut stream = TcpStream::connect(authority(url)).expect("it listens");
+    // Looking for an answer is the pause between two bytes.
+    stream.set_read_timeout(Some(Duration::from_millis(200))).expect("a time");
+    let host = authority(url);
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n{framing}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).expect("it reads");
+    let deadline = Instant::now() + PATIENCE;
+    let mut answer = Vec::new();
+    while Instant::now() < deadline {
+        let mut piece = [0; 4096];
+        match stream.read(&mut piece) {
+            Ok(0) => return answer,
+            Ok(count) => answer.extend_from_slice(&piece[..count]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                // Whoever is not listened to any more learns it by reading.
+                let _ = stream.write_all(byte.as_bytes());
+            }
+            Err(_) => return answer,
+        }
+    }
+    panic!("{path} with {framing}: still read after {PATIENCE:?}; so far {answer:?}");
+}
+
+#[test]
+fn a_body_that_drips_is_not_waited_for() {
+    let env = TestEnv::new();
+    let coordinator = Coordinator::start(&env, &env.path().join("data"), &[]);
+    let (internal, external) = (&coordinator.ready.internal_url, &coordinator.ready.external_url);
+    std::thread::scope(|scope| {
+        let drips = [
+            (internal, "/bgtasks/activate", "content-length: 60000", " "),
+            (external, "/v1/projects", "content-length: 60000", " "),
+            (external, "/v1/projects", "transfer-encoding: chunked", "1\r\n \r\n"),
+            // Nothing of it ever comes.
+            (external, "/v1/login/main/local", "content-length: 60", ""),
+        ];
+        let dripping = drips
+            .map(|(url, path, framing, byte)| (path, scope.spawn(move || drip(url, path, framing, byte))));
+        for (path, answer) in dripping {
+            let answer = answer.join().expect("an end");
+            let text = String::from_utf8_lossy(&answer).into_owned();
+            // Without users nobody can log in, and nobody waits for what they say.
+            let expected = if path.starts_with("/v1/login") { [408, 404] } else { [408, 408] };
+            assert!(statuses(&answer).iter().all(|status| expected.contains(status)), "{path}: {text}");
+            assert!(!answer.is_empty(), "{path}: not a word");
+        }
+    });
+    let projects: i64 = coordinator
+        .database()
+        .query_row("SELECT count(*) FROM project", [], |row| row.get(0))
+        .expect("a count");
+    assert_eq!(projects, 0);
+}
+
+/// Creates a project on a connection that is there already.
+fn create_project(stream: &mut TcpStream, host: &str, name: &str) {
+    let body = format!("{{\"name\":\"{name}\",\"description\":\"\"}}");
+    let request = format!(
+        "POST /v1/projects HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = Vec::new();
+    let mut piece = [0; 4096];
+    // Its body ends with the brace.
+    while !answer.ends_with(b"}") {
+        let count = stream.read(&mut piece).expect("an answer");
+        assert_ne!(count, 0, "closed after {}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&piece[..count]);
+    }
+    assert_eq!(statuses(&answer), [201], "{}", String::from_utf8_lossy(&answer));
+}
+
+#[test]
+fn a_flood_of_idle_connections_stops_neither_sagas_nor_heartbeats() {
+    const DESCRIPTORS: u32 = 2_048;
+    make_room_for(DESCRIPTORS + 512).expect("descriptors for this side of the connections");
+    let env = TestEnv::new();
+    let heartbeat = env.path().join("heartbeat");
+    let more = ["--heartbeat-file", heartbeat.to_str().expect("text"), "-v"];
+    let mut coordinator =
+        Coordinator::start_with_descriptors(&env, &env.path().join("data"), DESCRIPTORS, &more);
+    let host = authority(&coordinator.ready.external_url).to_owned();
+    let mut before = TcpStream::connect(&host).expect("it listens");
+    before.set_read_timeout(Some(PATIENCE)).expect("a time");
+    create_project(&mut before, &host, "before");
+
+    let address = authority(&coordinator.ready.internal_url).parse().expect("an address");
+    let mut flood = Vec::new();
+    // The system has a queue of its own for those that wait, and does not answer those beyond it.
+    while flood.len() < DESCRIPTORS as usize + 64 {
+        match TcpStream::connect_timeout(&address, Duration::from_secs(2)) {
+            Ok(stream) => flood.push(stream),
+            Err(_) => break,
+        }
+    }
+    assert!(flood.len() > 1_900, "{} connections: {}", flood.len(), coordinator.log());
+    let told = "no new connections are taken until others have ended; sagas go on";
+    poll_until("the coordinator says that it is full", || coordinator.log().contains(told).then_some(()));
+
+    for number in 0..20 {
+        create_project(&mut before, &host, &format!("meanwhile-{number}"));
+    }
+    // A file that has to be opened anew, which takes a descriptor.
+    std::fs::remove_file(&heartbeat).expect("it was there");
+    poll_until("the heartbeat file is there again", || heartbeat.exists().then_some(()));
+    let done: i64 = coordinator
+        .database()
+        .query_row("SELECT count(*) FROM saga WHERE saga_state = 'done'", [], |row| row.get(0))
+        .expect("a count");
+    assert_eq!(done, 21);
+    assert!(coordinator.log().matches("Too many open files").count() < 20, "{}", coordinator.log());
+
+    drop(flood);
+    let status = poll_until("it answers again", || {
+        let run = coordinator.env().run(&["status", "--timeout", "5s"]);
+        (run.code == 0).then_some(run)
+    });
+    assert!(status.stdout.contains("saga_recovery"), "{status}");
+    assert!(coordinator.is_running());
 }

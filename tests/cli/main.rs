@@ -35,6 +35,9 @@ mod show;
 mod status;
 mod support;
 mod tasks;
+mod tls;
+#[path = "../support/tls_proxy.rs"]
+mod tls_proxy;
 mod usage;
 mod watch;
 mod watchdog;

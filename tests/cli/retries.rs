@@ -7,6 +7,7 @@ use crate::support::server::{Reply, Server};
 use crate::support::{Run, TestEnv, fixture};
 use futures::stream::{self, StreamExt as _};
 use sagactl::client::retry::RetryScope;
+use sagactl::client::tls::Trust;
 use sagactl::client::{Client, Config};
 use sagactl::observe::found_out::{self, Certainty, ChangeError};
 use serde_json::Value;
@@ -23,6 +24,7 @@ fn start(env: &TestEnv) -> Coordinator {
 fn client(url: &str) -> Client {
     Client::new(Config {
         base: url.parse().expect("a URL"),
+        trust: Trust::system(),
         token: None,
         budget: Duration::from_secs(20),
         retry: RetryScope::Idempotent,

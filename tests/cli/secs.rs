@@ -1,9 +1,12 @@
 //! `sagactl secs`: who executes sagas, and putting one out of service.
 
 use crate::postgres::{Database, Server};
+use crate::postgres_proxy::{Fault, Proxy};
 use crate::support::coordinator::Coordinator;
 use crate::support::{Run, TestEnv, poll_until};
 use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
 
 /// A coordinator called `name` on a database, with a data directory of its own.
 fn coordinator(env: &TestEnv, name: &str, url: &str) -> Coordinator {
@@ -219,4 +222,55 @@ fn idle_passes_write_nothing_and_a_heartbeat_one_row() {
     );
     assert!(written < i64::try_from(PASSES).expect("a small number"), "{written} in {PASSES} passes");
     assert_eq!((rows(), registry()), (rows_before, registry_before));
+}
+
+#[test]
+fn an_expunging_whose_answer_is_lost_is_found_out() {
+    for (fault, code, told) in [
+        (Fault::SwallowAnswer, 0, "note: applied (verified): the answer was lost, and it is there\n"),
+        (Fault::SwallowCommit, 3, "error: not applied: "),
+    ] {
+        let server = Server::shared();
+        let database = server.database();
+        let env = on(&database);
+        let mut gone = coordinator(&env, "gone", &database.url());
+        listed(&env, &[], 1);
+        gone.kill();
+        let proxy = Proxy::start(server.port(), fault);
+        proxy.fail_after(0);
+        let env = TestEnv::new().with("SAGACTL_DB_URL", &proxy.lead(&database.url(), server.port()));
+        let run = env.run(&["secs", "expunge", &id(&gone), "-w", "-y"]);
+        assert!(proxy.has_failed(), "{run}");
+        assert_eq!(run.code, code, "{fault:?}: {run}");
+        assert!(run.stderr.contains(told), "{fault:?}: {run}");
+        assert_eq!(run.stdout.contains("expunged SEC"), code == 0, "{run}");
+        let state = if code == 0 { "expunged" } else { "active" };
+        assert_eq!(database.sql("SELECT state FROM sec"), state, "{fault:?}");
+    }
+}
+
+#[test]
+fn an_expunging_that_is_still_under_way_is_told_as_such() {
+    let database = Server::shared().database();
+    let env = on(&database);
+    let mut gone = coordinator(&env, "gone", &database.url());
+    listed(&env, &[], 1);
+    gone.kill();
+    // Somebody holds the SEC's row for longer than the command may take.
+    let mut holder =
+        database.shell().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("psql starts");
+    let mut words = holder.stdin.take().expect("its input");
+    words.write_all(b"BEGIN;\nSELECT 'held' FROM sec FOR UPDATE;\n").expect("it reads");
+    let mut answers = BufReader::new(holder.stdout.take().expect("its output")).lines();
+    assert!(answers.any(|line| line.expect("text").contains("held")));
+    let run = env.run(&["secs", "expunge", &id(&gone), "-w", "-y", "--timeout", "2s"]);
+    drop(words);
+    holder.wait().expect("psql ends");
+    assert_eq!(run.code, 4, "{run}");
+    for line in [
+        "error: applied or not, which is not known: timed out expunging SEC",
+        "caused by: looking for it: it is not done, and may still be under way",
+    ] {
+        assert!(run.stderr.contains(line), "{run}");
+    }
 }

@@ -32,8 +32,8 @@ fn wrong_usage_says_what_is_wrong() {
              http://localhost:12221",
         ),
         (
-            &["--url", "https://h", "status"],
-            "error: invalid value 'https://h' for '--url <URL>': scheme \"https\" is not supported, only http is",
+            &["--url", "ftp://h", "status"],
+            "error: invalid value 'ftp://h' for '--url <URL>': scheme \"ftp\" is not supported, only http and https are",
         ),
         (
             &["--url", "http://h", "--url", "http://i", "why", "x"],

@@ -37,7 +37,8 @@ async fn finish(blast: &Blast) -> Report {
 }
 
 async fn conclude(blast: &Blast) -> Report {
-    let target = Target::resolve(&blast.config().target, None, Reach::Loopback).await.expect("a target");
+    let target = Target::resolve(&blast.config().target, &Trust::system(), None, Reach::Loopback).await;
+    let target = target.expect("a target");
     let reconciliation = match records::from_api(&target, &blast.stem()).await {
         Ok(recorded) => blast.reconcile(&recorded),
         Err(reason) => Reconciliation::not_checked(reason),

@@ -9,6 +9,7 @@ use crate::coordinator::access::users::{self, Users};
 use crate::coordinator::access::{Access, BearerToken};
 use crate::coordinator::identity::IdentityError;
 use crate::coordinator::server::{Config, Coordinator, DATABASE_FILE, Database, SagaSet, StartError};
+use crate::descriptors::keep_reserve;
 use crate::files::write_whole;
 use crate::store::error::StoreError;
 use crate::store::postgres::{self, OnSessionLoss};
@@ -136,6 +137,12 @@ fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs, sagas: SagaSet) -> Comm
     let on_a_server = matches!(database, Database::Postgresql { .. });
     let log = logger(ctx.settings().verbosity);
     report_panics_in_one_line(&log);
+    match keep_reserve() {
+        Some(descriptors) => slog::info!(log, "file descriptors"; "for connections" => descriptors),
+        None => {
+            slog::warn!(log, "so few file descriptors that none can be kept from connections; see ulimit -n")
+        }
+    }
     let coordinator = Coordinator::start(Config {
         data_dir,
         database,

@@ -2,6 +2,7 @@
 
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
+use crate::client::tls::Trust;
 use crate::client::{Client, Config};
 use crate::drill::demo::{self, CLIENTS, DemoError, Event, LOAD, Tour};
 use crate::drill::harness::HarnessError;
@@ -28,6 +29,7 @@ pub async fn run(ctx: &mut Context<'_>, args: DemoArgs) -> CommandResult {
     let client_for = move |base| {
         Client::new(Config {
             base,
+            trust: Trust::system(),
             token: None,
             budget: settings.timeout,
             retry: settings.retry,

@@ -5,6 +5,7 @@ use crate::cli::config::OutputMode;
 use crate::cli::consent::Consent;
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
+use crate::observe::found_out::{Certainty, Finding};
 use crate::observe::secs::{self, Sec, SecStatus, Secs, Unfinished};
 use crate::render::escape::escape;
 use crate::render::secs::{ExpungePlan, render_plan, sec_table};
@@ -14,6 +15,7 @@ use crate::store::{SharedStore, Until};
 use crate::wire::ids::SecId;
 use crate::wire::time::Time;
 use serde::Serialize;
+use std::time::{Duration, Instant};
 
 /// See who executes sagas, and put a SEC out of service
 #[derive(Debug, clap::Args)]
@@ -90,6 +92,9 @@ impl SecsArgs {
     }
 }
 
+/// Longest part of `--timeout` that is kept for finding out what became of an expunging whose answer does not come.
+const MOST_FOR_FINDING_OUT: Duration = Duration::from_secs(5);
+
 /// Lists or expunges.
 pub async fn run(ctx: &mut Context<'_>, args: SecsArgs) -> CommandResult {
     match args.command {
@@ -103,7 +108,7 @@ async fn list(ctx: &mut Context<'_>, args: ListArgs) -> CommandResult {
     let store = ctx.store_to_read().await?;
     let mut secs = look(ctx, &store).await?;
     if args.ping {
-        secs::ping(&mut secs.secs).await;
+        secs::ping(&mut secs.secs, ctx.trust()).await;
         ping_named(ctx, &mut secs).await;
     }
     match mode {
@@ -157,7 +162,7 @@ async fn run_expunge(ctx: &mut Context<'_>, args: ExpungeArgs) -> CommandResult 
     }
     let store = if args.dry_run { ctx.store_to_read().await? } else { ctx.store_to_change().await? };
     let mut secs = look(ctx, &store).await?;
-    secs::ping(&mut secs.secs).await;
+    secs::ping(&mut secs.secs, ctx.trust()).await;
     let (sec_id, sec) = select(&secs, &args.sec)?;
     let heirs: Vec<SecId> = secs
         .secs
@@ -220,34 +225,43 @@ fn show_plan(ctx: &mut Context<'_>, plan: &ExpungePlan<'_>) -> Result<(), Failur
 
 /// Expunges, if the SEC is still as the plan saw it, and looks at it again. The consent is proof that the plan was shown.
 async fn carry_out(
-    ctx: &Context<'_>,
+    ctx: &mut Context<'_>,
     store: &SharedStore,
     sec_id: SecId,
     time_started: Time,
     _: Consent,
 ) -> Result<Done, Failure> {
-    let written =
-        tokio::time::timeout(ctx.timeout(), store.write(expunge(sec_id, time_started), Until::Durable));
-    match written.await {
-        Ok(Ok(_) | Err(StoreError::Refused(_))) => {}
-        Ok(Err(error)) => {
-            return Err(database_failed("expunging", &error)
-                .hint("whether it was done, `sagactl secs list` shows; doing it again is safe"));
-        }
-        Err(_) => {
-            return Err(Failure::new(Kind::TimedOut, format!("timed out expunging SEC {sec_id}"))
-                .hint("whether it was done, `sagactl secs list` shows; doing it again is safe"));
-        }
-    }
-    let now = look(ctx, store).await?;
-    let after = now.secs.iter().find(|sec| sec.sec_id == Some(sec_id));
-    match after.map(|sec| sec.status) {
-        Some(SecStatus::Expunged) => Ok(Done::Expunged),
-        _ => Err(Failure::new(
+    let limit = ctx.timeout();
+    let deadline = Instant::now() + limit;
+    let patience = limit - MOST_FOR_FINDING_OUT.min(limit / 4);
+    let write = store.write(expunge(sec_id, time_started), Until::Durable);
+    let written = tokio::time::timeout(patience, write).await;
+    let found = secs::look_whether_expunged(store, sec_id, time_started, deadline).await;
+    let timed_out = || Failure::new(Kind::TimedOut, format!("timed out expunging SEC {sec_id}"));
+    match (written, found) {
+        (Ok(Ok(_) | Err(StoreError::Refused(_))), Finding::Applied) => Ok(Done::Expunged),
+        (Ok(Ok(_) | Err(StoreError::Refused(_))), Finding::NotApplied) => Err(Failure::new(
             Kind::Bad,
             format!("SEC {sec_id} was not expunged: it has started again meanwhile"),
         )
         .hint("`sagactl secs list --ping` shows what it is now")),
+        (Ok(Ok(_) | Err(StoreError::Refused(_))), Finding::Unknown(why)) => {
+            let what = format!("SEC {sec_id} could not be looked at after expunging it");
+            Err(Failure::new(Kind::Unreachable, what).because(why))
+        }
+        (Ok(Err(_)) | Err(_), Finding::Applied) => {
+            ctx.note_certainty(Certainty::Verified);
+            Ok(Done::Expunged)
+        }
+        (Ok(Err(error)), Finding::NotApplied) => Err(database_failed("expunging", &error).not_applied()),
+        (Ok(Err(error)), Finding::Unknown(why)) => {
+            Err(database_failed("expunging", &error).perhaps_applied(&why))
+        }
+        // The server has it, and may be waiting for a lock.
+        (Err(_), Finding::NotApplied) => {
+            Err(timed_out().perhaps_applied("it is not done, and may still be under way"))
+        }
+        (Err(_), Finding::Unknown(why)) => Err(timed_out().perhaps_applied(&why)),
     }
 }
 

@@ -25,8 +25,19 @@ use toml::Spanned;
 const DEFAULT_CONTEXT: &str = "default";
 
 /// What a context may set: the long flags that stay the same from one command to the next.
-const KEYS: [&str; 10] =
-    ["url", "external-url", "db-url", "output", "color", "timeout", "no-retry", "retry", "token-file", "log"];
+const KEYS: [&str; 11] = [
+    "url",
+    "external-url",
+    "db-url",
+    "output",
+    "color",
+    "timeout",
+    "no-retry",
+    "retry",
+    "token-file",
+    "ca-file",
+    "log",
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -115,7 +115,7 @@ fn a_bad_file_is_named_with_its_line() {
         at("[contexts.default]\n\nurrl = \"x\"\n"),
         format!(
             "{file}:3: unknown key \"urrl\"; known keys: url, external-url, db-url, output, color, timeout, \
-             no-retry, retry, token-file, log\n"
+             no-retry, retry, token-file, ca-file, log\n"
         )
     );
     assert_eq!(

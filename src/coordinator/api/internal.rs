@@ -3,6 +3,7 @@
 //! Nothing here touches the database to show memory, so these answers are there exactly when they are needed: while the
 //! database is down, and during a recovery storm.
 
+use super::body::PromptBody;
 use super::errors;
 use crate::coordinator::background::Driver;
 use crate::coordinator::drilled::{Drilled, DrilledKinds, Stage};
@@ -17,8 +18,7 @@ use crate::wire::quiesce::QuiesceStatus;
 use crate::wire::sagas::{DemoSaga, InjectErrorRequest, InjectedError, Saga};
 use dropshot::{
     ClientErrorStatusCode, Header, HttpError, HttpResponseHeaders, HttpResponseOk,
-    HttpResponseUpdatedNoContent, PaginationParams, Path, Query, RequestContext, ResultsPage, TypedBody,
-    WhichPage,
+    HttpResponseUpdatedNoContent, PaginationParams, Path, Query, RequestContext, ResultsPage, WhichPage,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -172,7 +172,7 @@ pub trait InternalApi {
     #[endpoint { method = POST, path = "/bgtasks/activate" }]
     async fn bgtask_activate(
         rqctx: RequestContext<Self::Context>,
-        body: TypedBody<ActivateRequest>,
+        body: PromptBody<ActivateRequest>,
     ) -> Result<HttpResponseHeaders<HttpResponseUpdatedNoContent>, HttpError>;
 
     /// Lists the sagas in this process's memory.
@@ -195,7 +195,7 @@ pub trait InternalApi {
     async fn saga_inject_error(
         rqctx: RequestContext<Self::Context>,
         path: Path<SagaPath>,
-        body: TypedBody<InjectErrorRequest>,
+        body: PromptBody<InjectErrorRequest>,
     ) -> Result<HttpResponseOk<InjectedError>, HttpError>;
 
     /// Starts a demo saga, which waits until it is completed.
@@ -228,7 +228,7 @@ pub trait InternalApi {
     #[endpoint { method = POST, path = "/fault" }]
     async fn fault_set(
         rqctx: RequestContext<Self::Context>,
-        body: TypedBody<FaultRules>,
+        body: PromptBody<FaultRules>,
     ) -> Result<HttpResponseOk<FaultRules>, HttpError>;
 
     /// Lists kinds of sagas that a drill can make by itself. Only with --allow-faults.
@@ -249,7 +249,7 @@ pub trait InternalApi {
     async fn drill_create(
         rqctx: RequestContext<Self::Context>,
         path: Path<DrilledKindPath>,
-        body: TypedBody<DrilledSaga>,
+        body: PromptBody<DrilledSaga>,
     ) -> Result<HttpResponseUpdatedNoContent, HttpError>;
 
     /// Plays the part of somebody outside for a saga that waits for one. Only with --allow-faults.
@@ -257,7 +257,7 @@ pub trait InternalApi {
     async fn drill_nudge(
         rqctx: RequestContext<Self::Context>,
         path: Path<DrilledKindPath>,
-        body: TypedBody<DrilledSaga>,
+        body: PromptBody<DrilledSaga>,
     ) -> Result<HttpResponseUpdatedNoContent, HttpError>;
 }
 
@@ -293,7 +293,7 @@ impl InternalApi for InternalApiImpl {
 
     async fn bgtask_activate(
         rqctx: RequestContext<InternalContext>,
-        body: TypedBody<ActivateRequest>,
+        body: PromptBody<ActivateRequest>,
     ) -> Result<HttpResponseHeaders<HttpResponseUpdatedNoContent>, HttpError> {
         let iterations =
             rqctx.context().driver()?.activate(&body.into_inner().bgtask_names).map_err(|unknown| {
@@ -339,7 +339,7 @@ impl InternalApi for InternalApiImpl {
     async fn saga_inject_error(
         rqctx: RequestContext<InternalContext>,
         path: Path<SagaPath>,
-        body: TypedBody<InjectErrorRequest>,
+        body: PromptBody<InjectErrorRequest>,
     ) -> Result<HttpResponseOk<InjectedError>, HttpError> {
         let (id, node_id) = (path.into_inner().saga_id, body.into_inner().node_id);
         match rqctx.context().sagas.inject_error(id, node_id).await {
@@ -404,7 +404,7 @@ impl InternalApi for InternalApiImpl {
 
     async fn fault_set(
         rqctx: RequestContext<InternalContext>,
-        body: TypedBody<FaultRules>,
+        body: PromptBody<FaultRules>,
     ) -> Result<HttpResponseOk<FaultRules>, HttpError> {
         let drills = rqctx.context().drills()?;
         let rules = body.into_inner();
@@ -436,7 +436,7 @@ impl InternalApi for InternalApiImpl {
     async fn drill_create(
         rqctx: RequestContext<InternalContext>,
         path: Path<DrilledKindPath>,
-        body: TypedBody<DrilledSaga>,
+        body: PromptBody<DrilledSaga>,
     ) -> Result<HttpResponseUpdatedNoContent, HttpError> {
         let drills = rqctx.context().drills()?;
         let DrilledSaga { saga_id, params } = body.into_inner();
@@ -448,7 +448,7 @@ impl InternalApi for InternalApiImpl {
     async fn drill_nudge(
         rqctx: RequestContext<InternalContext>,
         path: Path<DrilledKindPath>,
-        body: TypedBody<DrilledSaga>,
+        body: PromptBody<DrilledSaga>,
     ) -> Result<HttpResponseUpdatedNoContent, HttpError> {
         let drills = rqctx.context().drills()?;
         let kind = drills.kind(&path.into_inner().saga_name)?;

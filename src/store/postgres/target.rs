@@ -1,6 +1,7 @@
 //! Which server and database, and connecting to it.
 
 use super::trouble::said;
+use crate::descriptors::from_reserve_throughout;
 use crate::store::error::StoreError;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,7 +81,7 @@ impl Target {
 
     /// Connects. The connection is driven by a task of the runtime that this runs on.
     pub(in crate::store) async fn connect(&self) -> Result<Connection, Error> {
-        let (client, connection) = self.config.connect(NoTls).await?;
+        let (client, connection) = from_reserve_throughout(self.config.connect(NoTls)).await?;
         let driver = tokio::spawn(async move {
             // What it ends with, those whose requests it leaves unanswered are told too.
             let _ = connection.await;

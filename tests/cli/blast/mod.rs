@@ -173,7 +173,10 @@ fn wrong_usage_is_refused_before_anything_is_sent() {
         (&["--run-id", "a_b"], "name contains invalid character: '_'"),
         (&["--max-failures", "3"], "--ignore-errors"),
         (&["--external-url", "ftp://x"], "scheme \"ftp\" is not supported"),
-        (&["--external-url", "https://127.0.0.1:1"], "scheme \"https\" is not supported, only http is"),
+        (
+            &["--external-url", "ftp://127.0.0.1:1"],
+            "scheme \"ftp\" is not supported, only http and https are",
+        ),
         (&["--external-url", "http://192.0.2.7"], "hint: --allow-remote makes load on other machines, too"),
         (&["--rate", "5", "--pause", "1s"], "cannot be used with '--pause <DURATION>'"),
         (&["--rate", "0"], "a rate is a number of requests per second above 0"),

@@ -6,7 +6,7 @@ use sagactl::wire::info::ReadyFile;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// A coordinator on free ports; killed with its owner.
 pub(crate) struct Coordinator {
@@ -19,6 +19,13 @@ impl Coordinator {
     /// Starts one on a data directory and waits until it is ready.
     pub(crate) fn start(env: &TestEnv, data_dir: &Path, more: &[&str]) -> Self {
         Self::listen(env, data_dir, ["127.0.0.1:0", "127.0.0.1:0"], more)
+    }
+
+    /// Starts one that may have so many file descriptors.
+    pub(crate) fn start_with_descriptors(env: &TestEnv, data_dir: &Path, most: u32, more: &[&str]) -> Self {
+        let mut shell = env.shell(&format!("ulimit -n {most} && exec \"$0\" \"$@\""));
+        shell.arg(env.command(&[]).get_program());
+        Self::spawn(shell, data_dir, ["127.0.0.1:0", "127.0.0.1:0"], more)
     }
 
     /// Starts it again after a kill, where it was.
@@ -34,15 +41,19 @@ impl Coordinator {
         *self = Self::listen(env, &data_dir, [&internal, &external], more);
     }
 
-    fn listen(env: &TestEnv, data_dir: &Path, [internal, external]: [&str; 2], more: &[&str]) -> Self {
+    fn listen(env: &TestEnv, data_dir: &Path, addresses: [&str; 2], more: &[&str]) -> Self {
+        Self::spawn(env.command(&[]), data_dir, addresses, more)
+    }
+
+    fn spawn(mut program: Command, data_dir: &Path, [internal, external]: [&str; 2], more: &[&str]) -> Self {
         let ready_file = data_dir.with_extension("ready");
         let _ = std::fs::remove_file(&ready_file);
         let log = std::fs::File::create(data_dir.with_extension("log")).expect("a log");
         let (dir, file) = (data_dir.to_str().expect("text"), ready_file.to_str().expect("text"));
         let arguments = ["coordinator", "run", "--data-dir", dir, "--ready-file", file];
         let ports = ["--internal", internal, "--external", external];
-        let mut child = env
-            .command(&[&arguments[..], &ports[..], more].concat())
+        let mut child = program
+            .args([&arguments[..], &ports[..], more].concat())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

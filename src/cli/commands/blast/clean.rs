@@ -60,7 +60,11 @@ pub(super) async fn run(ctx: &mut Context<'_>, args: CleanArgs) -> CommandResult
     }
     let credential = ctx.token()?.map(|token| (AUTHORIZATION, token.authorization()));
     // Deleting what one has made there is no load, wherever that is.
-    let target = Target::resolve(&ctx.external_url(), credential.as_ref(), Reach::Anywhere).await?;
+    let url = ctx.external_url();
+    let target = Target::resolve(&url, ctx.trust(), credential.as_ref(), Reach::Anywhere).await?;
+    if let Some(trouble) = target.find_tls_trouble().await {
+        return Err(Failure::of_tls(&url.to_string(), &trouble).because(trouble.to_string()));
+    }
     let target = target.with_retry(ctx.settings().retry);
     let selection = Selection { prefix: args.prefix.clone(), run_id: args.run_id.clone() };
     let plan = clean::find(&target, &selection).await.map_err(|reason| {

@@ -48,11 +48,13 @@ pub(in crate::cli::commands) async fn reconciled(
     let external = ctx.external_url();
     let credential = ctx.token()?.map(|token| (AUTHORIZATION, token.authorization()));
     let ids: Vec<_> = journal.sagas.keys().copied().collect();
+    let trust = ctx.trust().clone();
     let question = Question {
         traces: journal.header.workload.traces(),
         stem: journal.names.stem(),
         sagas: &ids,
         external: &external,
+        trust: &trust,
         credential: credential.as_ref(),
     };
     let Found { recorded, sagas } = records::find(ctx, &question, info.as_ref()).await.map_err(|reason| {

@@ -7,6 +7,7 @@ use crate::blast::workload::Traces;
 use crate::cli::config::Source;
 use crate::cli::context::Context;
 use crate::client::base_url::BaseUrl;
+use crate::client::tls::Trust;
 use crate::observe::Part;
 use crate::wire::ids::SagaId;
 use crate::wire::info::Info;
@@ -31,6 +32,8 @@ pub(super) struct Question<'q> {
     pub(super) sagas: &'q [SagaId],
     /// The external API, if there is no database.
     pub(super) external: &'q BaseUrl,
+    /// Who may say who it is.
+    pub(super) trust: &'q Trust,
     /// How to prove who we are there.
     pub(super) credential: Option<&'q Credential>,
 }
@@ -111,7 +114,7 @@ pub(super) async fn find(
 
 async fn from_api(question: &Question<'_>) -> Result<Recorded, String> {
     // Reading a list is no load.
-    let target = Target::resolve(question.external, question.credential, Reach::Anywhere)
+    let target = Target::resolve(question.external, question.trust, question.credential, Reach::Anywhere)
         .await
         .map_err(|error| error.to_string())?;
     records::from_api(&target, question.stem).await

@@ -209,6 +209,7 @@ async fn configure(ctx: &mut Context<'_>, args: &RunArgs) -> Result<Config, Fail
     let mut config = Config {
         workload,
         reach,
+        trust: ctx.trust().clone(),
         pacing: match args.rate {
             Some(rate) => Pacing::OpenLoop { rate },
             None => Pacing::ClosedLoop { pause: duration(args.pause) },
@@ -225,6 +226,7 @@ async fn configure(ctx: &mut Context<'_>, args: &RunArgs) -> Result<Config, Fail
         seed: args.seed,
         ..Config::new(target, names, concurrency)
     };
+    check_certificate(&config).await?;
     config.credential = credential(ctx, args, &config).await?;
     Ok(config)
 }
@@ -244,6 +246,20 @@ fn workload(args: &RunArgs) -> Result<Workload, Failure> {
     })
 }
 
+/// A server that is not who it should be is told once, and not by every request.
+async fn check_certificate(config: &Config) -> Result<(), Failure> {
+    if !config.target.is_https() {
+        return Ok(());
+    }
+    let target = Target::resolve(&config.target, &config.trust, None, config.reach).await?;
+    match target.find_tls_trouble().await {
+        None => Ok(()),
+        Some(trouble) => {
+            Err(Failure::of_tls(&config.target.to_string(), &trouble).because(trouble.to_string()))
+        }
+    }
+}
+
 /// A session of the user who logs in, else the bearer token, if there is one.
 async fn credential(
     ctx: &mut Context<'_>,
@@ -254,7 +270,7 @@ async fn credential(
         return Ok(ctx.token()?.map(|token| (AUTHORIZATION, token.authorization())));
     };
     let password = Password::load(path)?;
-    let target = Target::resolve(&config.target, None, config.reach).await?;
+    let target = Target::resolve(&config.target, &config.trust, None, config.reach).await?;
     match log_in(&target, login, &password, config.request_timeout).await {
         Ok(session) => Ok(Some(session)),
         Err(error) => {
@@ -278,6 +294,7 @@ async fn conclude(ctx: &mut Context<'_>, blast: &Blast, rules: &[Rule], info: Op
         stem: config.names.stem(),
         sagas: &blast.saga_ids(),
         external: &config.target,
+        trust: &config.trust,
         credential: config.credential.as_ref(),
     };
     let look = async {

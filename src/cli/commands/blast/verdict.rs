@@ -58,6 +58,8 @@ impl From<TargetError> for Failure {
             TargetError::Remote { .. } => Self::unusable("load is made on this machine only")
                 .caused_by(&error)
                 .hint("--allow-remote makes load on other machines, too; be sure that they are yours"),
+            TargetError::Trust(error) => error.into(),
+            TargetError::NoTlsName { .. } => Self::unusable("the server cannot be checked").caused_by(&error),
             TargetError::Unknown { .. } | TargetError::NoAddress { .. } => {
                 Self::new(Kind::Unreachable, "there is nobody to make load on").caused_by(&error)
             }

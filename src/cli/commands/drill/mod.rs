@@ -10,6 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Kind};
 use crate::client::base_url::BaseUrl;
 use crate::client::retry::RetryScope;
+use crate::client::tls::Trust;
 use crate::client::{Client, ClientError, Config};
 use crate::drill::harness::HarnessError;
 use crate::drill::lab::DrillError;
@@ -86,6 +87,7 @@ fn client_maker(ctx: &Context<'_>) -> impl Fn(BaseUrl) -> Result<Client, ClientE
     move |base| {
         Client::new(Config {
             base,
+            trust: Trust::system(),
             token: None,
             budget,
             retry: RetryScope::Nothing,

@@ -1,5 +1,6 @@
 //! The handlers: what comes from HTTP is taken apart, handed on, and the result is put into an answer.
 
+use super::super::body::PromptBody;
 use super::errors::store_failed;
 use super::login::{self, Credentials, SessionHeaders, SiloPath};
 use super::pages::{self, ListQuery};
@@ -17,7 +18,7 @@ use crate::wire::external::{
 };
 use dropshot::{
     Header, HttpError, HttpResponseCreated, HttpResponseDeleted, HttpResponseHeaders, HttpResponseOk,
-    HttpResponseUpdatedNoContent, Path, Query, RequestContext, ResultsPage, TypedBody,
+    HttpResponseUpdatedNoContent, Path, Query, RequestContext, ResultsPage,
 };
 
 type Context = RequestContext<ExternalContext>;
@@ -35,7 +36,7 @@ impl ExternalApi for ExternalApiImpl {
     async fn login_local(
         rqctx: Context,
         path: Path<SiloPath>,
-        body: TypedBody<Credentials>,
+        body: PromptBody<Credentials>,
     ) -> Result<HttpResponseHeaders<HttpResponseUpdatedNoContent, SessionHeaders>, HttpError> {
         login::log_in(rqctx.context(), &path.into_inner().silo_name, body.into_inner()).await
     }
@@ -58,7 +59,7 @@ impl ExternalApi for ExternalApiImpl {
     async fn project_create(
         rqctx: Context,
         headers: Header<CreateHeaders>,
-        body: TypedBody<ProjectCreate>,
+        body: PromptBody<ProjectCreate>,
     ) -> Result<HttpResponseCreated<Project>, HttpError> {
         projects::create(rqctx.context(), headers.into_inner(), body.into_inner())
             .await
@@ -95,7 +96,7 @@ impl ExternalApi for ExternalApiImpl {
         rqctx: Context,
         headers: Header<CreateHeaders>,
         query: Query<ProjectSelector>,
-        body: TypedBody<VpcCreate>,
+        body: PromptBody<VpcCreate>,
     ) -> Result<HttpResponseCreated<Vpc>, HttpError> {
         vpcs::create(rqctx.context(), headers.into_inner(), query.into_inner(), body.into_inner())
             .await
@@ -139,7 +140,7 @@ impl ExternalApi for ExternalApiImpl {
         rqctx: Context,
         headers: Header<CreateHeaders>,
         query: Query<VpcSelector>,
-        body: TypedBody<SubnetCreate>,
+        body: PromptBody<SubnetCreate>,
     ) -> Result<HttpResponseCreated<Subnet>, HttpError> {
         subnets::create(rqctx.context(), headers.into_inner(), query.into_inner(), body.into_inner())
             .await
@@ -181,7 +182,7 @@ impl ExternalApi for ExternalApiImpl {
         rqctx: Context,
         headers: Header<CreateHeaders>,
         query: Query<VpcSelector>,
-        body: TypedBody<RouterCreate>,
+        body: PromptBody<RouterCreate>,
     ) -> Result<HttpResponseCreated<Router>, HttpError> {
         routers::create(rqctx.context(), headers.into_inner(), query.into_inner(), body.into_inner())
             .await
@@ -223,7 +224,7 @@ impl ExternalApi for ExternalApiImpl {
         rqctx: Context,
         headers: Header<CreateHeaders>,
         query: Query<RouterSelector>,
-        body: TypedBody<RouteCreate>,
+        body: PromptBody<RouteCreate>,
     ) -> Result<HttpResponseCreated<Route>, HttpError> {
         routers::create_route(rqctx.context(), headers.into_inner(), query.into_inner(), body.into_inner())
             .await
@@ -258,7 +259,7 @@ impl ExternalApi for ExternalApiImpl {
     async fn vpc_firewall_rules_update(
         rqctx: Context,
         query: Query<VpcSelector>,
-        body: TypedBody<FirewallRulesUpdate>,
+        body: PromptBody<FirewallRulesUpdate>,
     ) -> Result<HttpResponseOk<FirewallRules>, HttpError> {
         vpcs::replace_rules(rqctx.context(), &query.into_inner(), body.into_inner()).await.map(HttpResponseOk)
     }

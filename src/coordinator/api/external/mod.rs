@@ -23,6 +23,7 @@ use self::login::{Credentials, SessionHeaders, SiloPath};
 use self::pages::ListQuery;
 use self::requests::CreateHeaders;
 use self::select::{InProject, InRouter, InVpc, NoSelector, RouterSelector, VpcSelector};
+use super::body::PromptBody;
 use super::internal::Ping;
 use crate::coordinator::sec::Sagas;
 use crate::store::SharedStore;
@@ -33,7 +34,7 @@ use crate::wire::external::{
 use crate::wire::name::NameOrId;
 use dropshot::{
     Header, HttpError, HttpResponseCreated, HttpResponseDeleted, HttpResponseHeaders, HttpResponseOk,
-    HttpResponseUpdatedNoContent, Path, Query, RequestContext, ResultsPage, TypedBody,
+    HttpResponseUpdatedNoContent, Path, Query, RequestContext, ResultsPage,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -100,7 +101,7 @@ pub trait ExternalApi {
     async fn login_local(
         rqctx: RequestContext<Self::Context>,
         path: Path<SiloPath>,
-        body: TypedBody<Credentials>,
+        body: PromptBody<Credentials>,
     ) -> Result<HttpResponseHeaders<HttpResponseUpdatedNoContent, SessionHeaders>, HttpError>;
 
     /// Has the client forget its session.
@@ -121,7 +122,7 @@ pub trait ExternalApi {
     async fn project_create(
         rqctx: RequestContext<Self::Context>,
         headers: Header<CreateHeaders>,
-        body: TypedBody<ProjectCreate>,
+        body: PromptBody<ProjectCreate>,
     ) -> Result<HttpResponseCreated<Project>, HttpError>;
 
     /// Shows a project.
@@ -151,7 +152,7 @@ pub trait ExternalApi {
         rqctx: RequestContext<Self::Context>,
         headers: Header<CreateHeaders>,
         query: Query<ProjectSelector>,
-        body: TypedBody<VpcCreate>,
+        body: PromptBody<VpcCreate>,
     ) -> Result<HttpResponseCreated<Vpc>, HttpError>;
 
     /// Shows a VPC.
@@ -183,7 +184,7 @@ pub trait ExternalApi {
         rqctx: RequestContext<Self::Context>,
         headers: Header<CreateHeaders>,
         query: Query<VpcSelector>,
-        body: TypedBody<SubnetCreate>,
+        body: PromptBody<SubnetCreate>,
     ) -> Result<HttpResponseCreated<Subnet>, HttpError>;
 
     /// Shows a subnet.
@@ -215,7 +216,7 @@ pub trait ExternalApi {
         rqctx: RequestContext<Self::Context>,
         headers: Header<CreateHeaders>,
         query: Query<VpcSelector>,
-        body: TypedBody<RouterCreate>,
+        body: PromptBody<RouterCreate>,
     ) -> Result<HttpResponseCreated<Router>, HttpError>;
 
     /// Shows a router.
@@ -247,7 +248,7 @@ pub trait ExternalApi {
         rqctx: RequestContext<Self::Context>,
         headers: Header<CreateHeaders>,
         query: Query<RouterSelector>,
-        body: TypedBody<RouteCreate>,
+        body: PromptBody<RouteCreate>,
     ) -> Result<HttpResponseCreated<Route>, HttpError>;
 
     /// Shows a route.
@@ -278,7 +279,7 @@ pub trait ExternalApi {
     async fn vpc_firewall_rules_update(
         rqctx: RequestContext<Self::Context>,
         query: Query<VpcSelector>,
-        body: TypedBody<FirewallRulesUpdate>,
+        body: PromptBody<FirewallRulesUpdate>,
     ) -> Result<HttpResponseOk<FirewallRules>, HttpError>;
 }
 
