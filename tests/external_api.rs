@@ -119,6 +119,8 @@ impl Api {
 }
 
 fn client() -> reqwest::Client {
+    // The library chooses its own for each client it makes, and reqwest none. Who was first does not matter.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().expect("a client")
 }
 

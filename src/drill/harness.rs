@@ -152,9 +152,21 @@ impl CoordinatorSpec {
 #[derive(Debug)]
 pub struct CoordinatorProcess {
     spec: CoordinatorSpec,
-    child: Child,
+    child: Killed,
     ready: ReadyFile,
     time_to_ready: Duration,
+}
+
+/// A process that ends with its value, also of a start that somebody did not wait for to the end.
+#[derive(Debug)]
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // Already gone after `CoordinatorProcess::kill`; both calls are harmless then.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl CoordinatorProcess {
@@ -179,31 +191,30 @@ impl CoordinatorProcess {
             .open(&log_path)
             .map_err(io("opening the coordinator's log"))?;
         let started = Instant::now();
-        let mut child = Command::new(&spec.program)
-            .args(["coordinator", "run", "--until-stdin-closes", "--data-dir"])
-            .arg(&spec.data_dir)
-            .args(["--internal", &spec.internal.to_string(), "--external", &spec.external.to_string()])
-            .arg("--ready-file")
-            .arg(&ready_path)
-            .args(&spec.arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .map_err(io("starting a coordinator"))?;
+        let mut child = Killed(
+            Command::new(&spec.program)
+                .args(["coordinator", "run", "--until-stdin-closes", "--data-dir"])
+                .arg(&spec.data_dir)
+                .args(["--internal", &spec.internal.to_string(), "--external", &spec.external.to_string()])
+                .arg("--ready-file")
+                .arg(&ready_path)
+                .args(&spec.arguments)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(log)
+                .spawn()
+                .map_err(io("starting a coordinator"))?,
+        );
         loop {
             if let Ok(text) = std::fs::read_to_string(&ready_path) {
                 // Written atomically, so what is there is whole.
                 let ready = serde_json::from_str(&text).map_err(HarnessError::ReadyFile)?;
                 return Ok(Self { spec, child, ready, time_to_ready: started.elapsed() });
             }
-            if let Some(status) = child.try_wait().map_err(io("waiting for a coordinator"))? {
+            if let Some(status) = child.0.try_wait().map_err(io("waiting for a coordinator"))? {
                 return Err(HarnessError::Died { status, log: log_tail(&log_path) });
             }
             if started.elapsed() > READY_DEADLINE {
-                // Nobody else knows of it yet.
-                let _ = child.kill();
-                let _ = child.wait();
                 return Err(HarnessError::NotReady { log: log_tail(&log_path) });
             }
             tokio::time::sleep(READY_POLL).await;
@@ -227,8 +238,8 @@ impl CoordinatorProcess {
     ///
     /// When the system does not let us.
     pub fn kill(mut self) -> Result<CoordinatorSpec, HarnessError> {
-        self.child.kill().map_err(io("killing a coordinator"))?;
-        self.child.wait().map_err(io("waiting for a killed coordinator"))?;
+        self.child.0.kill().map_err(io("killing a coordinator"))?;
+        self.child.0.wait().map_err(io("waiting for a killed coordinator"))?;
         let mut spec = self.spec.clone();
         spec.internal = address_of(&self.ready.internal_url).unwrap_or(spec.internal);
         spec.external = address_of(&self.ready.external_url).unwrap_or(spec.external);
@@ -252,7 +263,7 @@ impl CoordinatorProcess {
     ///
     /// When the system does not tell.
     pub fn has_ended(&mut self) -> Result<Option<Ended>, HarnessError> {
-        let status = self.child.try_wait().map_err(io("waiting for a coordinator"))?;
+        let status = self.child.0.try_wait().map_err(io("waiting for a coordinator"))?;
         Ok(status.map(|status| Ended { status, log: log_tail(&self.spec.data_dir.join(LOG_FILE)) }))
     }
 
@@ -276,20 +287,12 @@ impl CoordinatorProcess {
 
     fn signal(&self, signal: Signal, doing: &str) -> Result<(), HarnessError> {
         // It has not been waited for unless it was found to have ended, so its id is still its own.
-        kill_process(Pid::from_child(&self.child), signal).map_err(|errno| io(doing)(errno.into()))
+        kill_process(Pid::from_child(&self.child.0), signal).map_err(|errno| io(doing)(errno.into()))
     }
 
     /// What starts one on the same data again, on other ports. It is killed if it still runs.
     pub fn into_spec(self) -> CoordinatorSpec {
         self.spec.clone()
-    }
-}
-
-impl Drop for CoordinatorProcess {
-    fn drop(&mut self) {
-        // Already gone after `kill`; both calls are harmless then.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -7,6 +7,7 @@ use super::text::write_wrapped;
 use super::{Look, time};
 use crate::observe::quiesce::{Blocker, Quiescence, SecQuiescence, State, Total};
 use crate::wire::quiesce::{Refused, SagasAllowed};
+use crate::wire::time::Time;
 use std::io::{self, Write};
 
 const COLUMNS: [Column; 9] = [
@@ -42,7 +43,12 @@ pub fn quiesce_table(look: &Look, quiescence: &Quiescence) -> Table {
             details: _, // JSON only
             status: _,  // what all of this is from
         } = sec;
-        let when = |at: Option<crate::wire::time::Time>| Cell::or_absent(at.map(|at| time::when(look, at)));
+        let is_known = !matches!(state, State::NotOffered | State::NoAnswer);
+        let or_nothing = |text: Option<String>| match is_known {
+            true => Cell::or_absent(text),
+            false => Cell::or_unknown(text),
+        };
+        let when = |at: Option<Time>| or_nothing(at.map(|at| time::when(look, at)));
         let style = match state {
             State::Running | State::Quiesced => Style::Good,
             State::Undetermined | State::DrainingSagas | State::DrainingDb | State::RecordingQuiesce => {
@@ -61,7 +67,7 @@ pub fn quiesce_table(look: &Look, quiescence: &Quiescence) -> Table {
             when(*oldest_pending),
             when(*time_requested),
             when(*time_quiesced),
-            Cell::or_absent(refused.map(|Refused { count, .. }| count)),
+            or_nothing(refused.map(|Refused { count, .. }| count.to_string())),
             Cell::new(url),
         ]);
     }
@@ -185,7 +191,7 @@ mod tests {
             @r"
             SEC                                   STATE           NEW_SAGAS  PENDING  OLDEST                    REQUESTED                 QUIESCED                  REFUSED  URL
             00000000-0000-0000-0000-000000000001  draining sagas  refused          2  2027-01-15T07:51:40.000Z  2027-01-15T07:59:30.000Z  2027-01-15T07:59:59.000Z        7  http://127.0.0.1:1
-            ?                                     no answer       ?                ?  -                         -                         -                               -  http://h\x1b:2
+            ?                                     no answer       ?                ?  ?                         ?                         ?                               ?  http://h\x1b:2
             in all: 2 SECs: 0 running, 1 draining, 0 quiesced, 1 of whom nobody knows; 2 sagas pending
             "
         );

@@ -140,7 +140,7 @@ fn show_plan(ctx: &mut Context<'_>, before: &Quiescence) -> Result<(), Failure> 
     let mut lines = String::from("plan: take no more sagas, for as long as these processes live\n");
     for sec in &before.secs {
         let who = sec.sec_id.map_or("SEC ?".to_owned(), |id| format!("SEC {id}"));
-        let pending = sec.sagas_pending.unwrap_or_default();
+        let pending = sec.sagas_pending.map_or("?".to_owned(), |count| count.to_string());
         let url = escape(&sec.url);
         lines.push_str(&match sec.state {
             State::Running | State::Undetermined => {
