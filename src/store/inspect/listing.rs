@@ -173,7 +173,9 @@ impl Inspector {
     ///
     /// Only if the database cannot be read.
     pub async fn load_sagas(&self, ids: &[SagaId]) -> Result<Vec<SagaRecord>, InspectError> {
-        let Some(table) = &self.describe().saga else { return Ok(Vec::new()) };
+        let Some(table) = self.describe().saga.as_ref().filter(|_| !ids.is_empty()) else {
+            return Ok(Vec::new());
+        };
         let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
         let query = self.rows_of(table, Key::Id).sql(" FROM saga WHERE ").among("id", &ids);
         let rows = self.ask(query).await?;

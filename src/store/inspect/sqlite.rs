@@ -165,10 +165,11 @@ fn discover(connection: &Connection, url: &str) -> rusqlite::Result<Source> {
     })
 }
 
+/// Its statements are the same for each table and stay prepared: that is most of the work of opening a small database.
 fn find_table(connection: &Connection, name: &str) -> rusqlite::Result<Option<Table>> {
     let mut table = Table::default();
     let mut key: Vec<(i64, String)> = Vec::new();
-    let mut columns = connection.prepare("SELECT name, pk FROM pragma_table_info(?1)")?;
+    let mut columns = connection.prepare_cached("SELECT name, pk FROM pragma_table_info(?1)")?;
     let mut rows = columns.query([name])?;
     while let Some(row) = rows.next()? {
         let column: String = row.get(0)?;
@@ -186,7 +187,7 @@ fn find_table(connection: &Connection, name: &str) -> rusqlite::Result<Option<Ta
         let columns = key.into_iter().map(|(_, column)| column).collect();
         table.indexes.push(Index { columns, predicate: None });
     }
-    let mut indexes = connection.prepare(
+    let mut indexes = connection.prepare_cached(
         "SELECT sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?1 AND sql IS NOT NULL ORDER BY name",
     )?;
     let mut rows = indexes.query([name])?;
@@ -199,11 +200,11 @@ fn find_table(connection: &Connection, name: &str) -> rusqlite::Result<Option<Ta
 
 fn find_origin(connection: &Connection) -> rusqlite::Result<Origin> {
     let has = |name: &str| -> rusqlite::Result<bool> {
-        connection.query_row(
-            "SELECT count(*) > 0 FROM sqlite_schema WHERE type IN ('table', 'view') AND name = ?1",
-            [name],
-            |row| row.get(0),
-        )
+        connection
+            .prepare_cached(
+                "SELECT count(*) > 0 FROM sqlite_schema WHERE type IN ('table', 'view') AND name = ?1",
+            )?
+            .query_row([name], |row| row.get(0))
     };
     if has("sagactl_schema")? {
         let version = connection
