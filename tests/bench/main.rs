@@ -62,6 +62,8 @@ fn main() {
         println!("unknown part {unknown:?}; known parts: {}", known.join(", "));
         std::process::exit(2);
     }
+    // The library chooses its own for each client it makes, and reqwest none.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let mut table = Table::default();
     for (name, run) in PARTS {
         if arguments.is_empty() || arguments.iter().any(|argument| argument == name) {
