@@ -170,11 +170,16 @@ fn what_sinks_into_a_black_hole_ends_in_time() {
         }
     }
     // A change that alone sinks is looked for in the time that is left.
-    let create = ["demo-saga", "create", "--timeout", "5s"];
-    let run = run_with(url, "POST", Fault::HoldAnswer, &create);
-    assert!(run.code == 0 && run.stderr.contains(VERIFIED), "{run}");
-    let run = run_with(url, "POST", Fault::HoldRequest, &create);
-    assert!(run.code == 4 && run.stderr.starts_with("error: not applied: "), "{run}");
+    // That is a quarter, so the whole has to be long enough for a busy machine.
+    let create = ["demo-saga", "create", "--timeout", "12s"];
+    let create = |hole| run_with(url, "POST", hole, &create);
+    let (answer, request) = std::thread::scope(|scope| {
+        let answer = scope.spawn(|| create(Fault::HoldAnswer));
+        let request = create(Fault::HoldRequest);
+        (answer.join().expect("a run"), request)
+    });
+    assert!(answer.code == 0 && answer.stderr.contains(VERIFIED), "{answer}");
+    assert!(request.code == 4 && request.stderr.starts_with("error: not applied: "), "{request}");
 }
 
 #[test]
