@@ -23,7 +23,7 @@ pub mod token;
 mod transport;
 
 pub use internal::{Activation, FetchedQuiesce, FetchedTask, ListedTask};
-pub use transport::{Client, Config, Event, RetryNotice};
+pub use transport::{Client, Config, Event, RetryNotice, time_for_finding_out};
 
 /// Why no client could be made.
 pub type ClientError = Box<dyn std::error::Error + Send + Sync>;

@@ -33,8 +33,13 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Unanswered questions after which a connection is given up.
 const KEEP_ALIVE_QUESTIONS: u32 = 3;
 
-/// Longest part of a client's time that is kept for finding out what became of a change whose answer does not come.
+/// Longest time that is kept for finding out what became of a change whose answer does not come.
 const MOST_FOR_FINDING_OUT: Duration = Duration::from_secs(5);
+
+/// How much of the time for a change, here or in a database, is kept for finding out what became of it.
+pub fn time_for_finding_out(whole: Duration) -> Duration {
+    MOST_FOR_FINDING_OUT.min(whole / 4)
+}
 
 /// What a client is made from.
 #[derive(Clone)]
@@ -205,7 +210,7 @@ impl Client {
             return self.deadline;
         }
         let left = self.deadline.saturating_duration_since(Instant::now());
-        self.deadline - MOST_FOR_FINDING_OUT.min(left / 4)
+        self.deadline - time_for_finding_out(left)
     }
 
     /// Makes a call and brings its answer, whatever the status.

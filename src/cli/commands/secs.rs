@@ -5,6 +5,7 @@ use crate::cli::config::OutputMode;
 use crate::cli::consent::Consent;
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
+use crate::client::time_for_finding_out;
 use crate::observe::found_out::{Certainty, Finding};
 use crate::observe::secs::{self, Sec, SecStatus, Secs, Unfinished};
 use crate::render::escape::escape;
@@ -15,7 +16,7 @@ use crate::store::{SharedStore, Until};
 use crate::wire::ids::SecId;
 use crate::wire::time::Time;
 use serde::Serialize;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// See who executes sagas, and put a SEC out of service
 #[derive(Debug, clap::Args)]
@@ -91,9 +92,6 @@ impl SecsArgs {
         matches!(self.command, SecsCommand::List(ListArgs { ping: true, .. }))
     }
 }
-
-/// Longest part of `--timeout` that is kept for finding out what became of an expunging whose answer does not come.
-const MOST_FOR_FINDING_OUT: Duration = Duration::from_secs(5);
 
 /// Lists or expunges.
 pub async fn run(ctx: &mut Context<'_>, args: SecsArgs) -> CommandResult {
@@ -233,7 +231,7 @@ async fn carry_out(
 ) -> Result<Done, Failure> {
     let limit = ctx.timeout();
     let deadline = Instant::now() + limit;
-    let patience = limit - MOST_FOR_FINDING_OUT.min(limit / 4);
+    let patience = limit - time_for_finding_out(limit);
     let write = store.write(expunge(sec_id, time_started), Until::Durable);
     let written = tokio::time::timeout(patience, write).await;
     let found = secs::look_whether_expunged(store, sec_id, time_started, deadline).await;

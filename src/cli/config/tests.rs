@@ -1,3 +1,5 @@
+//! Which setting counts: flag, variable, file or default; and what is wrong with those that cannot.
+
 use super::*;
 use std::collections::HashMap;
 use std::fs;

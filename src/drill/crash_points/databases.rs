@@ -83,7 +83,7 @@ impl Databases {
         let mut spec = spec.clone();
         // Another one than it is to be later, who leaves nothing in the run's directory.
         spec.data_dir.set_extension("tables");
-        spec.arguments.extend(use_database(schema.url()));
+        spec.arguments.extend(use_database(Some(schema.url())));
         let dir = spec.data_dir.clone();
         CoordinatorProcess::start(spec).await?.kill()?;
         // What is not removed here goes with the scratch directory.
@@ -109,19 +109,18 @@ async fn new_schema(url: &str) -> Result<ScratchSchema, CrashPointsError> {
     ScratchSchema::create(url).await.map_err(CrashPointsError::Schema)
 }
 
-/// What tells a coordinator to use a database on a server.
-fn use_database(url: &str) -> [String; 2] {
-    ["--db-url".to_owned(), url.to_owned()]
+/// What tells a coordinator to use a database on a server; without a URL it uses the file in its data directory.
+fn use_database(url: Option<&str>) -> impl Iterator<Item = String> + use<> {
+    url.map(|url| ["--db-url".to_owned(), url.to_owned()]).into_iter().flatten()
 }
 
 impl Original {
     /// What tells a coordinator to use it.
     pub(super) fn arguments(&self) -> impl Iterator<Item = String> + use<> {
-        let schema = match self {
+        use_database(match self {
             Self::File(_) => None,
-            Self::Schema(schema) => Some(use_database(schema.url())),
-        };
-        schema.into_iter().flatten()
+            Self::Schema(schema) => Some(schema.url()),
+        })
     }
 
     /// Makes sure that nothing moves in it any more. Its coordinator must be gone.
@@ -153,11 +152,10 @@ impl Original {
 impl RunDatabase {
     /// What tells a coordinator to use it.
     pub(super) fn arguments(&self) -> impl Iterator<Item = String> + use<> {
-        let schema = match self {
+        use_database(match self {
             Self::File(_) => None,
-            Self::Schema(copy) => Some(use_database(copy.url())),
-        };
-        schema.into_iter().flatten()
+            Self::Schema(copy) => Some(copy.url()),
+        })
     }
 
     /// What a saga at rest has left.

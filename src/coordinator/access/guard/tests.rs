@@ -1,3 +1,5 @@
+//! Who is let in, and who is not: by Host, Origin, token and session.
+
 use super::*;
 use crate::coordinator::access::users::tests_support::one_user;
 use http::HeaderValue;
