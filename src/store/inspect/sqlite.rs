@@ -6,34 +6,30 @@ use super::query::{Param, Query, RawRow};
 use super::source::{Engine, Index, Origin, Source, Table};
 use crate::store::error::StoreError;
 use crate::store::sqlite::connection::explain;
+use crate::store::sqlite::reader::{self, Readers};
 use crate::store::sqlite::visitor::{Expect, Visitor};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, InterruptHandle, OptionalExtension, Statement};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// A file that is being looked at, by a thread of its own that answers one question after the other.
 #[derive(Clone)]
 pub(super) struct File {
     url: String,
     path: PathBuf,
-    questions: Sender<Question>,
+    questions: Arc<Readers<Question, Vec<RawRow>>>,
     /// The number of the next question.
     next: Arc<AtomicU64>,
     under_way: Arc<Mutex<Option<UnderWay>>>,
 }
 
-/// What the thread is asked, and where its answer goes.
+/// What the thread is asked.
 struct Question {
     number: u64,
     query: Query,
-    answer: oneshot::Sender<Result<Vec<RawRow>, StoreError>>,
 }
 
 /// The question that the thread is at, and what stops it.
@@ -52,15 +48,12 @@ impl File {
         let source = visitor
             .visit(|connection| discover(connection, &url).map_err(|error| explain("read", &path, &error)))
             .map_err(failed)?;
-        let (questions, asked) = mpsc::channel();
-        let under_way = Arc::new(Mutex::new(None));
-        let shared = Arc::clone(&under_way);
+        let under_way = Arc::default();
         // One thread however much is asked at once: SQLite's connection does one thing at a time, and a short command
         // would otherwise spend more on threads than on its questions.
-        thread::Builder::new()
-            .name("sqlite-inspector".to_owned())
-            .spawn(move || serve(visitor, &asked, &shared))
+        let questions = Readers::start(vec![Answering { visitor, under_way: Arc::clone(&under_way) }])
             .map_err(|error| failed(StoreError::Unavailable(format!("cannot start a thread: {error}"))))?;
+        let questions = Arc::new(questions);
         Ok((Self { url, path, questions, next: Arc::default(), under_way }, source))
     }
 
@@ -71,10 +64,8 @@ impl File {
 
     /// Asks, and waits no longer than `limit`.
     pub(super) async fn ask(&self, query: Query, limit: Duration) -> Result<Vec<RawRow>, InspectError> {
-        let (answer, answered) = oneshot::channel();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        // Should the thread be gone, the question is dropped, and with it the answer's other end.
-        let _ = self.questions.send(Question { number, query, answer });
+        let answered = self.questions.hand_over(Question { number, query });
         match tokio::time::timeout(limit, answered).await {
             Ok(Ok(answer)) => answer.map_err(|error| InspectError::of_file(&self.url, error)),
             Ok(Err(_)) => Err(InspectError::Nonsense {
@@ -95,27 +86,22 @@ impl File {
     }
 }
 
-fn serve(mut visitor: Visitor, questions: &Receiver<Question>, under_way: &Mutex<Option<UnderWay>>) {
-    let path = visitor.path().to_owned();
-    let set = |current| *under_way.lock().unwrap_or_else(PoisonError::into_inner) = current;
-    while let Ok(Question { number, query, answer }) = questions.recv() {
-        if answer.is_closed() {
-            // Whoever asked has given up while another question was under way.
-            continue;
-        }
-        // A panic costs this one answer, not the thread. SQLite's connection is in order again once its statement is
-        // dropped, which unwinding does.
-        let found = catch_unwind(AssertUnwindSafe(|| {
-            visitor.visit(|connection| {
-                set(Some(UnderWay { number, stop: connection.get_interrupt_handle() }));
-                rows(connection, &query).map_err(|error| explain("read", &path, &error))
-            })
-        }));
+/// What answers: the file, telling which question it is at.
+struct Answering {
+    visitor: Visitor,
+    under_way: Arc<Mutex<Option<UnderWay>>>,
+}
+
+impl reader::Source<Question, Vec<RawRow>> for Answering {
+    fn read(&mut self, question: &Question) -> Result<Vec<RawRow>, StoreError> {
+        let path = self.visitor.path().to_owned();
+        let set = |current| *self.under_way.lock().unwrap_or_else(PoisonError::into_inner) = current;
+        let found = self.visitor.visit(|connection| {
+            set(Some(UnderWay { number: question.number, stop: connection.get_interrupt_handle() }));
+            rows(connection, &question.query).map_err(|error| explain("read", &path, &error))
+        });
         set(None);
-        if let Ok(found) = found {
-            // Nobody is there any more if the future was dropped.
-            let _ = answer.send(found);
-        }
+        found
     }
 }
 

@@ -12,7 +12,7 @@
 pub(super) mod connection;
 pub mod contents;
 mod migrate;
-mod reader;
+pub(in crate::store) mod reader;
 mod refusal;
 mod session;
 mod statement;

@@ -12,25 +12,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, thread};
 use tokio::sync::oneshot;
 
-/// Something that carries out one read after the other.
-pub(super) trait Source: Send + 'static {
+/// Something that answers one question after the other.
+pub(in crate::store) trait Source<Q, A>: Send + 'static {
     /// Runs one read to its end.
-    fn read(&mut self, statement: &Statement) -> Result<Vec<Row>, StoreError>;
+    fn read(&mut self, question: &Q) -> Result<A, StoreError>;
 }
 
 /// The way to the threads that read; when it is dropped they end.
-pub(super) struct Readers {
-    queue: Sender<Job>,
+pub(in crate::store) struct Readers<Q = Statement, A = Vec<Row>> {
+    queue: Sender<Job<Q, A>>,
 }
 
-struct Job {
-    statement: Statement,
-    answer: oneshot::Sender<Result<Vec<Row>, StoreError>>,
+struct Job<Q, A> {
+    question: Q,
+    answer: oneshot::Sender<Result<A, StoreError>>,
 }
 
-impl Readers {
+impl<Q: Send + 'static, A: Send + 'static> Readers<Q, A> {
     /// Starts one thread per source.
-    pub(super) fn start(sources: Vec<impl Source>) -> io::Result<Self> {
+    pub(in crate::store) fn start(sources: Vec<impl Source<Q, A>>) -> io::Result<Self> {
         let (queue, jobs) = mpsc::channel();
         let jobs = Arc::new(Mutex::new(jobs));
         for (index, source) in (1..).zip(sources) {
@@ -43,29 +43,29 @@ impl Readers {
     }
 
     /// Queues a read. Its answer never comes if the read panicked or the threads are gone.
-    pub(super) fn hand_over(&self, statement: Statement) -> oneshot::Receiver<Result<Vec<Row>, StoreError>> {
-        let (answer, rows) = oneshot::channel();
+    pub(in crate::store) fn hand_over(&self, question: Q) -> oneshot::Receiver<Result<A, StoreError>> {
+        let (answer, answered) = oneshot::channel();
         // Without a thread to take it the job is dropped, and with it the answer's other end.
-        let _ = self.queue.send(Job { statement, answer });
-        rows
+        let _ = self.queue.send(Job { question, answer });
+        answered
     }
 }
 
-fn serve(jobs: &Mutex<Receiver<Job>>, mut source: impl Source) {
+fn serve<Q, A>(jobs: &Mutex<Receiver<Job<Q, A>>>, mut source: impl Source<Q, A>) {
     loop {
         // The lock is held while waiting, so that exactly one thread waits for the next job and the others for the lock.
         // Nothing under it can panic half-way through a change, so a poisoned lock is as good as any.
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { statement, answer }) = job else { return };
+        let Ok(Job { question, answer }) = job else { return };
         if answer.is_closed() {
             // Whoever asked has given up, perhaps because there was much to do.
             continue;
         }
         // A panic costs this one answer, not the thread. SQLite's connection is in order again once its statement is
         // dropped, which unwinding does.
-        if let Ok(rows) = catch_unwind(AssertUnwindSafe(|| source.read(&statement))) {
+        if let Ok(found) = catch_unwind(AssertUnwindSafe(|| source.read(&question))) {
             // Nobody is there any more if the future was dropped.
-            let _ = answer.send(rows);
+            let _ = answer.send(found);
         }
     }
 }
@@ -83,7 +83,7 @@ impl Companion {
     }
 }
 
-impl Source for Companion {
+impl Source<Statement, Vec<Row>> for Companion {
     fn read(&mut self, statement: &Statement) -> Result<Vec<Row>, StoreError> {
         read(&self.connection, &self.path, statement)
     }

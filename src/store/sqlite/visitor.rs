@@ -152,7 +152,7 @@ impl Look {
     }
 }
 
-impl Source for Visitor {
+impl Source<Statement, Vec<Row>> for Visitor {
     fn read(&mut self, statement: &Statement) -> Result<Vec<Row>, StoreError> {
         let path = self.path.clone();
         self.visit(|connection| reader::read(connection, &path, statement))
