@@ -6,7 +6,7 @@ use crate::scratch::{Database, Server};
 use crate::table::{Budget, Table};
 use async_trait::async_trait;
 use bytes::BytesMut;
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::{BoxFuture, FutureExt, Shared};
 use sagactl::store::error::StoreError;
 use sagactl::store::noop::NoopStore;
 use sagactl::store::postgres::{Isolation, OpenOptions, PostgresStore};
@@ -182,12 +182,16 @@ fn adopt(server: &Server) -> f64 {
     })
 }
 
-/// What most programs do: each write by itself, on whichever connection is free.
+/// What most programs do: each write by itself, on whichever connection is free, a saga's one after another.
 struct Pool {
     runtime: Handle,
     connections: Arc<Vec<Mutex<Connection>>>,
     free: Arc<Semaphore>,
+    /// The last write of each saga.
+    last: std::sync::Mutex<HashMap<Lane, Written>>,
 }
+
+type Written = Shared<BoxFuture<'static, Applied>>;
 
 struct Connection {
     client: Client,
@@ -211,7 +215,33 @@ impl Pool {
         let handle = runtime.handle().clone();
         // It is dropped by the engine's own thread, where no runtime may end.
         std::mem::forget(runtime);
-        Self { runtime: handle, connections: Arc::new(connections), free: Arc::new(Semaphore::new(POOL)) }
+        Self {
+            runtime: handle,
+            connections: Arc::new(connections),
+            free: Arc::new(Semaphore::new(POOL)),
+            last: std::sync::Mutex::default(),
+        }
+    }
+
+    fn begin(&self, write: Write) -> Written {
+        let (connections, free) = (Arc::clone(&self.connections), Arc::clone(&self.free));
+        let lane = write.lane.expect("sagas write in lanes");
+        let mut last = self.last.lock().expect("no panic while it is held");
+        let before = last.remove(&lane);
+        let written = self.runtime.spawn(async move {
+            if let Some(before) = before {
+                before.await;
+            }
+            let _permit = free.acquire().await.expect("never closed");
+            let mut connection = connections
+                .iter()
+                .find_map(|connection| connection.try_lock().ok())
+                .expect("as many connections as permits");
+            connection.carry_out(&write).await.expect("a write that nothing is in the way of")
+        });
+        let written = async move { written.await.expect("no panic") }.boxed().shared();
+        last.insert(lane, written.clone());
+        written
     }
 }
 
@@ -243,23 +273,16 @@ impl Connection {
 #[async_trait]
 impl Store for Pool {
     fn write(&self, write: Write, _: Until) -> BoxFuture<'static, Result<Applied, StoreError>> {
-        let (connections, free) = (Arc::clone(&self.connections), Arc::clone(&self.free));
-        let written = self.runtime.spawn(async move {
-            let _permit = free.acquire().await.expect("never closed");
-            let mut connection = connections
-                .iter()
-                .find_map(|connection| connection.try_lock().ok())
-                .expect("as many connections as permits");
-            connection.carry_out(&write).await.expect("a write that nothing is in the way of")
-        });
-        async move { Ok(written.await.expect("no panic")) }.boxed()
+        self.begin(write).map(Ok).boxed()
     }
 
-    fn write_unwaited(&self, _: Write) {
-        unreachable!("strict sagas wait for each write")
+    fn write_unwaited(&self, write: Write) {
+        drop(self.begin(write));
     }
 
-    fn close_lane(&self, _: Lane) {}
+    fn close_lane(&self, lane: Lane) {
+        self.last.lock().expect("no panic while it is held").remove(&lane);
+    }
 
     async fn read(&self, _: Statement) -> Result<Vec<Row>, StoreError> {
         unreachable!("creating projects reads nothing")

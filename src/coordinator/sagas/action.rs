@@ -186,17 +186,28 @@ async fn apply(
     };
     match context.store.write(write, until).await {
         Ok(_) => Ok(()),
-        Err(StoreError::Refused(why)) => Err(match refusal {
-            Some(explain) => explain(&why),
-            None => ActionFailure::internal(format!("the database refused: {why}")),
-        }),
-        Err(StoreError::Derailed(why)) => {
-            // Nothing that this run of the saga still does counts; failing is the quickest way to its end.
-            context.derail(&why);
-            Err(ActionFailure::internal(format!("an earlier write was refused: {why}")))
-        }
-        Err(other) => Err(ActionFailure::internal(other.to_string())),
+        Err(StoreError::Refused(why)) if let Some(explain) = refusal => Err(explain(&why)),
+        Err(error) => Err(failed(context, &error)),
     }
+}
+
+/// Waits until all that the saga has recorded is durable. What a step does cannot be taken back by a crash.
+async fn settle(context: &SagaContext) -> Result<(), ActionFailure> {
+    let nothing = Write::all(Vec::new()).in_lane(context.saga_id);
+    context.store.write(nothing, Until::Durable).await.map_err(|error| failed(context, &error))?;
+    Ok(())
+}
+
+fn failed(context: &SagaContext, error: &StoreError) -> ActionFailure {
+    ActionFailure::internal(match error {
+        StoreError::Refused(why) => format!("the database refused: {why}"),
+        StoreError::Derailed(why) => {
+            // Nothing that this run of the saga still does counts; failing is the quickest way to its end.
+            context.derail(why);
+            format!("an earlier write was refused: {why}")
+        }
+        other => other.to_string(),
+    })
 }
 
 /// The function of a step.
@@ -240,6 +251,7 @@ impl RegisteredAction for StepAction {
 impl steno::Action<Engine> for StepAction {
     fn do_it(&self, context: ActionContext<Engine>) -> BoxFuture<'_, ActionResult> {
         run_caught(async move {
+            settle(context.user_data()).await?;
             let step = async { (self.run)(&context).await.map(Arc::new) };
             context.user_data().interrupts.watch_over(&context, self.name, step).await
         })
@@ -247,7 +259,11 @@ impl steno::Action<Engine> for StepAction {
     }
 
     fn undo_it(&self, context: ActionContext<Engine>) -> BoxFuture<'_, UndoResult> {
-        undo_caught(async move { (self.undo)(&context).await }).boxed()
+        undo_caught(async move {
+            settle(context.user_data()).await.map_err(anyhow::Error::new)?;
+            (self.undo)(&context).await
+        })
+        .boxed()
     }
 
     fn name(&self) -> ActionName {

@@ -10,11 +10,18 @@
 //!
 //! # Durability
 //!
-//! [`Durability::Strict`] waits for each write that the engine asks for. [`Durability::OwnDatabase`] is for kinds whose
-//! every action is an effect; then only the saga's creation and its end are waited for. Why this is sound:
+//! All events and all effects of a saga go through one queue that is committed in order. With [`Durability::Strict`]
+//! nothing takes place before all that came before it is durable. What can take place is a step, an effect, and the end of
+//! the saga being told, so these wait and nothing else needs to: a step is begun when its start, and all that was recorded
+//! before, is durable; an effect is waited for until it is durable, and with it its start, which is ahead of it in the
+//! queue. That an action has *ended* is handed over at once and waited for by whatever is next. Nobody can have acted on it
+//! sooner, so a crash leaves nothing that it could not have left had each event been waited for by itself; and a node costs
+//! one wait and not three.
 //!
-//! 1. All events and all effects go through one queue that is committed in order, so what a crash leaves is a prefix of
-//!    what the engine handed over.
+//! [`Durability::OwnDatabase`] is for kinds whose every action is an effect; then only the saga's creation and its end are
+//! waited for. Why this is sound:
+//!
+//! 1. The queue keeps the order, so what a crash leaves is a prefix of what the engine handed over.
 //! 2. The engine hands over `started` before the action's effect and the effect before `succeeded`, and likewise for
 //!    undo. So every prefix is something that a strict coordinator could have left, had it crashed at that point, and
 //!    recovery knows what to do with each of those.
@@ -60,8 +67,7 @@ use crate::wire::ids::SagaId;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// The engine's name for the family of sagas that run here.
 #[derive(Debug)]
@@ -89,8 +95,8 @@ pub struct SagaContext {
     pub services: Arc<dyn Any + Send + Sync>,
     /// Which of its nodes somebody wants to fail.
     pub interrupts: Interrupts,
-    /// Set when a write of this saga was refused that nobody waited for.
-    pub derailed: AtomicBool,
+    /// Why a write of this saga was refused that nobody waited for, if one was.
+    pub derailed: OnceLock<Refusal>,
 }
 
 impl SagaContext {
@@ -99,14 +105,15 @@ impl SagaContext {
         self.services.downcast_ref()
     }
 
-    /// Whether this run of the saga counts for nothing any more and has to be repeated from its log.
-    pub fn is_derailed(&self) -> bool {
-        self.derailed.load(Ordering::Acquire)
+    /// Why this run of the saga counts for nothing any more and has to be repeated from its log, if so.
+    pub fn why_derailed(&self) -> Option<&Refusal> {
+        self.derailed.get()
     }
 
     /// Notes that it does.
-    pub fn derail(&self, _why: &Refusal) {
-        self.derailed.store(true, Ordering::Release);
+    pub fn derail(&self, why: &Refusal) {
+        // The first reason is the one that the others come from.
+        let _ = self.derailed.set(why.clone());
     }
 }
 
@@ -122,7 +129,7 @@ impl fmt::Debug for SagaContext {
 /// Which writes of a saga are waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// All of them. Right for every saga.
+    /// Each effect, and everything before a step is begun. Right for every saga.
     Strict,
     /// Its creation and its end. Only for sagas whose every effect goes through the ordered queue (module text).
     OwnDatabase,

@@ -15,8 +15,7 @@ use newtype_uuid::GenericUuid;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use steno::{ActionError, InMemorySecStore, RepeatInjected, SagaResult};
 use uuid::Uuid;
 
@@ -119,7 +118,7 @@ impl TestBed {
             demo_waits: Arc::new(demo::DemoWaits::default()),
             services: Arc::new(()),
             interrupts: super::Interrupts::default(),
-            derailed: AtomicBool::new(false),
+            derailed: OnceLock::new(),
         });
         let id = steno::SagaId::from_untyped_uuid(saga.as_uuid());
         let dag = Arc::new(K::dag(params).expect("parameters of which a DAG can be made"));
@@ -144,7 +143,7 @@ impl TestBed {
         sec.shutdown().await;
         self.settle().await;
         self.store.close_lane(saga);
-        assert!(!context.is_derailed(), "a write of saga {saga} was refused that nobody waited for");
+        assert_eq!(context.why_derailed(), None, "a write of saga {saga} was refused that nobody waited for");
         result
     }
 

@@ -99,7 +99,7 @@ mod tests {
                 demo_waits: Arc::default(),
                 services: Arc::new(()),
                 interrupts: Default::default(),
-                derailed: false.into(),
+                derailed: std::sync::OnceLock::new(),
             });
             let done = client
                 .saga_create(saga_id(id), context, Arc::new(dag.clone()), Arc::clone(&registry))

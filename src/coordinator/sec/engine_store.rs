@@ -6,7 +6,7 @@
 use super::engine::from_engine;
 use super::roster::Roster;
 use crate::coordinator::fault::{Faults, kill_this_process};
-use crate::coordinator::sagas::{Durability, SagaContext};
+use crate::coordinator::sagas::SagaContext;
 use crate::store::error::{Refusal, Rule, StoreError};
 use crate::store::sagas::{self, Event, IdempotencyKey, NewSaga, Ownership};
 use crate::store::{FatalHandler, SharedStore, Until, Write};
@@ -74,10 +74,8 @@ impl EngineStore {
         self.holdings().remove(&id)
     }
 
-    fn held(&self, id: SagaId) -> (Ownership, Arc<SagaContext>) {
-        let holdings = self.holdings();
-        let holding = holdings.get(&id).expect("the engine runs only sagas that are held");
-        (holding.ownership, Arc::clone(&holding.context))
+    fn held<T>(&self, id: SagaId, what: impl FnOnce(&Holding) -> T) -> T {
+        what(self.holdings().get(&id).expect("the engine runs only sagas that are held"))
     }
 
     /// What the actions of a saga in flight are given; `None` if it is not in flight, or not any more.
@@ -161,7 +159,7 @@ impl steno::SecStore for EngineStore {
 
     async fn record_event(&self, event: SagaNodeEvent) {
         let id = from_engine(event.saga_id);
-        let (ownership, context) = self.held(id);
+        let ownership = self.held(id, |holding| holding.ownership);
         let node = u32::from(event.node_id);
         let (direction, edge) = place(&event.event_type);
         if edge == Edge::End {
@@ -178,10 +176,8 @@ impl steno::SecStore for EngineStore {
                 creator: self.sec_id,
             },
         );
-        match context.durability {
-            Durability::Strict => self.write_fenced(id, &context, write).await,
-            Durability::OwnDatabase => self.store.write_unwaited(write),
-        }
+        // Whoever is about to do what cannot be taken back waits for it, see `Durability`.
+        self.store.write_unwaited(write);
         match edge {
             Edge::Begin => {
                 if let Some(delay) = self.faults.as_ref().and_then(|faults| faults.delay(id, node, direction))
@@ -196,7 +192,7 @@ impl steno::SecStore for EngineStore {
 
     async fn saga_update(&self, id: steno::SagaId, update: SagaCachedState) {
         let id = from_engine(id);
-        let (ownership, context) = self.held(id);
+        let (ownership, context) = self.held(id, |holding| (holding.ownership, Arc::clone(&holding.context)));
         let state = match update {
             SagaCachedState::Running => CachedState::Running,
             SagaCachedState::Unwinding => CachedState::Unwinding,
@@ -206,11 +202,11 @@ impl steno::SecStore for EngineStore {
             }
         };
         let write = sagas::update_state(ownership, id, state);
-        // The end is waited for whatever the durability: after it the saga's result is told to the world.
-        if context.durability == Durability::OwnDatabase && state != CachedState::Done {
-            self.store.write_unwaited(write);
-        } else {
+        // After its end the saga's result is told to the world.
+        if state == CachedState::Done {
             self.write_fenced(id, &context, write).await;
+        } else {
+            self.store.write_unwaited(write);
         }
     }
 }

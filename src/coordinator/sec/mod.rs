@@ -63,8 +63,7 @@ use roster::{Finished, Roster};
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use steno::SagaResult;
 use tokio::sync::watch;
@@ -484,7 +483,11 @@ impl Sagas {
         if let Some(faults) = &inner.faults {
             faults.disarm(id);
         }
-        if context.is_derailed() {
+        if let Some(why) = context.why_derailed() {
+            if context.durability == Durability::Strict {
+                // What was refused would be refused again, and again.
+                (inner.on_fatal)(&format!("saga {id}: an event was refused: {why}")).unreachable()
+            }
             slog::warn!(inner.log, "a write that was not waited for was refused; running the saga again, strictly";
                 "saga_id" => %id);
             self.rerun_strictly(id).await;
@@ -523,7 +526,7 @@ impl Sagas {
             demo_waits: Arc::clone(&self.inner.demo_waits),
             services: Arc::clone(&self.inner.services),
             interrupts: Interrupts::default(),
-            derailed: AtomicBool::new(false),
+            derailed: OnceLock::new(),
         })
     }
 

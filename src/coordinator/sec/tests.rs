@@ -1,5 +1,7 @@
 //! The SEC on a real SQLite database: what it promises of single sagas.
 
+mod strict;
+
 use super::*;
 use crate::coordinator::recovery::Recovery;
 use crate::coordinator::sagas::{Action, ActionFailure, Effect, Inputs, effect, step};

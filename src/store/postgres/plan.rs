@@ -120,8 +120,8 @@ impl Planner {
 #[derive(Default)]
 struct Draft<'w> {
     steps: Vec<Step<'w>>,
-    /// The last step of each text that can still be joined.
-    open: HashMap<Key, usize>,
+    /// The steps of each text that can still be joined, in order.
+    open: HashMap<Key, Vec<usize>>,
     /// The step of each lane's last statement.
     last: HashMap<Lane, usize>,
     /// Steps before this one cannot be joined any more.
@@ -137,16 +137,20 @@ impl<'w> Draft<'w> {
             return;
         };
         let earliest = self.last.get(&lane).map_or(self.line, |last| self.line.max(last + 1));
-        let step = match self.open.get(&key) {
-            Some(&step) if can_join && step >= earliest => {
+        let open = self.open.entry(key).or_default();
+        // The first that will do. If statements joined the last one, each lane that has a text twice in a row would make a
+        // step of its own.
+        let joined = open.get(open.partition_point(|&step| step < earliest)).filter(|_| can_join);
+        let step = match joined {
+            Some(&step) => {
                 self.steps[step].members.push(member);
                 step
             }
-            _ => {
+            None => {
                 self.steps.push(Step { members: vec![member] });
                 let step = self.steps.len() - 1;
                 if can_join {
-                    self.open.insert(key, step);
+                    open.push(step);
                 }
                 step
             }
@@ -223,6 +227,13 @@ mod tests {
     fn a_saga_never_overtakes_itself() {
         let shapes = [(Some(1), vec![0, 1, 0]), (Some(2), vec![1, 0])];
         assert_eq!(planned(&writes(&shapes)), [vec![1], vec![2, 4], vec![3, 5]]);
+    }
+
+    #[test]
+    fn sagas_that_do_the_same_several_times_share_each_time() {
+        let shapes: Vec<_> = (1..=3).map(|saga| (Some(saga), vec![0, 0, 1, 0])).collect();
+        let each = [1, 2, 3, 4].map(|first| vec![first, first + 4, first + 8]);
+        assert_eq!(planned(&writes(&shapes)), each);
     }
 
     #[test]
