@@ -88,7 +88,8 @@ pub enum Expect {
     One(&'static str),
     /// The same for an INSERT that looks up whether it may: a column that must not be NULL is given by a subquery, and
     /// if that finds nothing, the refusal means what no row means. `INSERT … SELECT … WHERE EXISTS` would say it more
-    /// plainly, but SQLite prepares itself to undo such a statement half-way, which makes it a quarter dearer.
+    /// plainly, but SQLite prepares itself to undo such a statement half-way, which makes it a quarter dearer. The row is
+    /// the statement's own: of several in a row it does not matter which comes first.
     OneFound(&'static str),
 }
 

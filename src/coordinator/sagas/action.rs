@@ -7,7 +7,7 @@ use super::{Action, ActionFailure, Durability, Engine, RegisteredAction, SagaCon
 use crate::store::error::{Refusal, StoreError};
 use crate::store::sql::Statement;
 use crate::store::{Until, Write};
-use crate::wire::ids::SagaId;
+use crate::wire::ids::{SAGA_ID_ORIGIN, SagaId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::Serialize;
@@ -55,12 +55,14 @@ impl Inputs<'_> {
 
 /// A uuid that belongs to `saga` and `what` for ever.
 ///
-/// It begins with the first 48 bits of the saga's id, which are its time of creation. So rows made one after another are
-/// neighbours in every index, which random keys would not be, and those of one saga share their pages.
+/// It begins as the saga's id does, with who made it and when. So rows made one after another are neighbours in every
+/// index, which random keys would not be, and those of one saga share their pages.
 pub fn derive_uuid(saga: SagaId, what: &str) -> uuid::Uuid {
     let saga = saga.as_uuid();
+    // Of an id of version 7 the first 48 bits are its time.
+    let shared = if saga.get_version_num() == 8 { SAGA_ID_ORIGIN } else { 6 };
     let mut bytes = *uuid::Uuid::new_v5(&saga, what.as_bytes()).as_bytes();
-    bytes[..6].copy_from_slice(&saga.as_bytes()[..6]);
+    bytes[..shared].copy_from_slice(&saga.as_bytes()[..shared]);
     // Version 8: neither the time's nor the hash's own version would be true of the whole.
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }

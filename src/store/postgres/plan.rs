@@ -3,7 +3,8 @@
 //! Statements that can be grouped ([`dialect`](super::dialect)) go into one step with others of the same text. That moves a
 //! statement ahead of others that were handed over before it, so it must not matter who goes first:
 //!
-//! - Within a lane the order stands. A statement joins a step only if that comes after the step of the statement before it.
+//! - Within a lane the order stands. A statement joins a step only if that comes after the step of the statement before it,
+//!   or is that step itself and all that statements of its text do is to add a row of their own each.
 //! - Between lanes the order is free. Everything in a batch is committed together, and nobody was told of any of it, so
 //!   that no saga can have acted upon what another one of the same batch does.
 //! - A write without a lane keeps its place: what was handed over before it comes before it, and likewise behind it.
@@ -65,6 +66,10 @@ impl<'w> Step<'w> {
 
     pub(super) fn sql(&self) -> &'static str {
         self.first().sql
+    }
+
+    fn key(&self) -> Key {
+        key(self.sql())
     }
 
     pub(super) fn expect(&self) -> Expect {
@@ -136,7 +141,11 @@ impl<'w> Draft<'w> {
             self.steps.push(Step { members: vec![member] });
             return;
         };
-        let earliest = self.last.get(&lane).map_or(self.line, |last| self.line.max(last + 1));
+        // Two of one key in one statement are an error of PostgreSQL's, which has them done one by one.
+        let adds_its_own = matches!(member.statement().expect, Expect::OneFound(_));
+        let after =
+            |&last: &usize| if adds_its_own && self.steps[last].key() == key { last } else { last + 1 };
+        let earliest = self.last.get(&lane).map_or(self.line, |last| self.line.max(after(last)));
         let open = self.open.entry(key).or_default();
         // The first that will do. If statements joined the last one, each lane that has a text twice in a row would make a
         // step of its own.
@@ -234,6 +243,15 @@ mod tests {
         let shapes: Vec<_> = (1..=3).map(|saga| (Some(saga), vec![0, 0, 1, 0])).collect();
         let each = [1, 2, 3, 4].map(|first| vec![first, first + 4, first + 8]);
         assert_eq!(planned(&writes(&shapes)), each);
+    }
+
+    #[test]
+    fn what_only_adds_rows_shares_a_step_with_its_own_saga() {
+        let mut writes = writes(&[(Some(1), vec![0, 0, 1, 0]), (Some(2), vec![0, 0])]);
+        for statement in writes.iter_mut().flat_map(|write| &mut write.statements) {
+            statement.expect = Expect::OneFound("one");
+        }
+        assert_eq!(planned(&writes), [vec![1, 2, 5, 6], vec![3], vec![4]]);
     }
 
     #[test]

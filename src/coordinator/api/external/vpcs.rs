@@ -77,7 +77,7 @@ pub(super) async fn replace_rules(
         let old_set =
             old_set.ok_or_else(|| not_found(&format!("{} with id \"{vpc_id}\"", type_names::VPC)))?;
         let params = vpc_firewall_rules_update::Params { vpc_id, old_set, rules, time_created: now() };
-        let id = SagaId::random();
+        let id = SagaId::made_by(context.sagas.sec_id());
         let running = context.sagas.create::<VpcFirewallRulesUpdate>(id, &params, None).await;
         let outcome = running.map_err(creation_failed)?.finished().await;
         match saga_failed(&outcome) {
