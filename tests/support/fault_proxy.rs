@@ -158,12 +158,13 @@ impl Shared {
             if taken > 0 && client.read_exact(&mut buffer[..taken]).is_err() {
                 return;
             }
+            // Before it goes on: who has its effect must find it counted.
+            self.passed[0].fetch_add(taken, Ordering::SeqCst);
             let is_written = match fault {
                 Fault::Drip(_) => buffer[..taken].chunks(1).all(|byte| server.write_all(byte).is_ok()),
                 _ => server.write_all(&buffer[..taken]).is_ok(),
             };
             passed += taken;
-            self.passed[0].fetch_add(taken, Ordering::SeqCst);
             if !is_written || matches!(fault, Fault::CutRequest(at) if passed >= at) {
                 return;
             }
@@ -183,6 +184,7 @@ impl Shared {
                 under_way.answered += read.min(most);
                 (under_way.fault, read.min(most))
             };
+            self.passed[1].fetch_add(most, Ordering::SeqCst);
             let is_written = match fault {
                 Fault::Drip(pause) => buffer[..most].chunks(1).all(|byte| {
                     thread::sleep(pause);
@@ -190,7 +192,6 @@ impl Shared {
                 }),
                 _ => client.write_all(&buffer[..most]).is_ok(),
             };
-            self.passed[1].fetch_add(most, Ordering::SeqCst);
             if !is_written || (most < read && fault != Fault::HoldAnswer) {
                 break;
             }
