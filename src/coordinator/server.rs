@@ -99,7 +99,7 @@ pub struct Config {
     pub recovery_period: Duration,
     /// Gives up sagas that can never be recovered, instead of leaving that to an operator.
     pub abandon_unrecoverable: bool,
-    /// Waits for each write of every saga, also of those whose kind could do without.
+    /// Runs all sagas strictly, also those whose kind could do without.
     pub always_strict: bool,
     /// Which sagas it can run.
     pub sagas: SagaSet,

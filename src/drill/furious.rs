@@ -9,14 +9,13 @@
 
 use super::database::DrillDatabase;
 use super::harness::{CoordinatorProcess, CoordinatorSpec, Scratch};
-use super::lab::{ClientFor, DrillError, Records, client, load, wait_until_recovered};
+use super::lab::{ClientFor, DrillError, Made, Records, client, load, wait_until_recovered};
 use crate::blast::Blast;
 use crate::client::Client;
 use crate::observe::activation::activate;
 use crate::observe::recovery::{Recovery, SinceStart};
 use crate::reconcile::{Reconciliation, Verdict};
 use crate::wire::bgtasks::SAGA_RECOVERY;
-use crate::wire::ids::SagaId;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -105,7 +104,7 @@ pub async fn run(
         spec.program.clone_from(program);
     }
     spec.arguments.extend(database.arguments());
-    let before = SagaId::random();
+    let before = Made::until_now();
     let coordinator = CoordinatorProcess::start(spec).await?;
     let client = client(client_for, coordinator.ready())?;
     // What an earlier coordinator may have left on a database of the user's is none of this drill's business.

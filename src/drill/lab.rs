@@ -18,6 +18,7 @@ use crate::store::sqlite::SqliteStore;
 use crate::store::{SharedStore, Store};
 use crate::wire::ids::SagaId;
 use crate::wire::info::ReadyFile;
+use crate::wire::time::{Time, now};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -170,28 +171,45 @@ impl Records {
         Ok(records::incomplete_projects(self.store(), stem).await?)
     }
 
-    /// Judges the logs of all sagas whose ids come after `after`; answers the last of them, too.
-    pub async fn judge_logs(&self, after: SagaId) -> Result<(LogVerdicts, SagaId), DrillError> {
+    /// Judges the logs of all sagas made after `after`; answers the last of them, too. Nobody may be making any.
+    pub async fn judge_logs(&self, after: Made) -> Result<(LogVerdicts, Made), DrillError> {
         let mut verdicts = LogVerdicts::default();
         let mut last = after;
         loop {
+            let page = i64::try_from(PAGE).expect("a small number");
             let rows = self
                 .store
                 .read(Statement::new(
-                    "SELECT id FROM saga WHERE id > $1 ORDER BY id LIMIT $2",
-                    vec![last.into(), i64::try_from(PAGE).expect("a small number").into()],
+                    "SELECT time_created, id FROM saga WHERE (time_created, id) > ($1, $2) \
+                     ORDER BY time_created, id LIMIT $3",
+                    vec![last.time.into(), last.id.into(), page.into()],
                 ))
                 .await?;
             for row in &rows {
-                last = SagaId::from_uuid(row.uuid(0)?);
-                if let Some(records) = self.inspector.load_saga(last).await? {
-                    judge(&mut verdicts, last, &Reading::of(&records));
+                last = Made { time: row.time(0)?, id: SagaId::from_uuid(row.uuid(1)?) };
+                if let Some(records) = self.inspector.load_saga(last.id).await? {
+                    judge(&mut verdicts, last.id, &Reading::of(&records));
                 }
             }
             if rows.len() < PAGE {
                 return Ok((verdicts, last));
             }
         }
+    }
+}
+
+/// A place in the order in which sagas were made, of all coordinators of this machine together. Their ids have no such
+/// order.
+#[derive(Clone, Copy, Debug)]
+pub struct Made {
+    time: Time,
+    id: SagaId,
+}
+
+impl Made {
+    /// Behind all that were made until now.
+    pub fn until_now() -> Self {
+        Self { time: now(), id: SagaId::from_uuid(uuid::Uuid::nil()) }
     }
 }
 

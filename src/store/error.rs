@@ -62,6 +62,13 @@ pub enum Rule {
     RowCount,
 }
 
+impl Refusal {
+    /// Whether it was because the saga is not this SEC's any more.
+    pub fn is_fence(&self) -> bool {
+        self.rule == Rule::RowCount && self.what == super::sagas::NOT_OURS
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rule = match self.rule {

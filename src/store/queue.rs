@@ -62,10 +62,19 @@ impl Lanes {
     }
 
     /// Notes that a write of the lane was refused that nobody waited for.
-    pub(super) fn derail(&mut self, lane: Lane, refusal: Refusal, log: &slog::Logger) {
+    ///
+    /// # Errors
+    ///
+    /// The last words of the process, if the saga is not this SEC's any more: it may be a while until somebody waits for a
+    /// write of the saga, and a SEC that finds itself fenced stops at once.
+    pub(super) fn derail(&mut self, lane: Lane, refusal: Refusal, log: &slog::Logger) -> Result<(), String> {
+        if refusal.is_fence() {
+            return Err(format!("saga {lane}: {refusal}"));
+        }
         slog::warn!(log, "a write that nobody waits for was refused; the saga is derailed";
             "saga_id" => %lane, "refusal" => %refusal);
         self.derailed.insert(lane, refusal);
+        Ok(())
     }
 
     /// Forgets a lane.

@@ -57,7 +57,7 @@ pub(crate) fn create_projects(sagas: &Sagas, lasts: Duration) -> f64 {
                 let (sagas, done) = (sagas.clone(), Arc::clone(&done));
                 tokio::spawn(async move {
                     while started.elapsed() < lasts {
-                        let id = SagaId::made_by(sagas.sec_id());
+                        let id = sagas.new_id();
                         let params = params_for(id);
                         let running = sagas
                             .create::<ProjectCreate>(id, &params, None)

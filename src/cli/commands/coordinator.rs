@@ -80,7 +80,7 @@ struct RunArgs {
     /// Give up sagas that can never be recovered, instead of leaving that to an operator
     #[arg(long)]
     abandon_unrecoverable: bool,
-    /// Wait for each write of every saga, also where the saga's kind could do without
+    /// Let nothing of a saga begin before all that came before it is durable, also where its kind could do without
     #[arg(long)]
     strict: bool,
     /// What to do when the database server goes away

@@ -47,7 +47,7 @@ impl Stage {
     ///
     /// When it is not created, fails or gets stuck.
     pub async fn run<K: SagaKind>(&self, params: &K::Params) -> anyhow::Result<SagaId> {
-        let id = SagaId::made_by(self.sagas.sec_id());
+        let id = self.sagas.new_id();
         let running = self.sagas.create::<K>(id, params, None).await?;
         match running.finished().await {
             SagaOutcome::Succeeded { .. } => Ok(id),

@@ -3,6 +3,7 @@
 //! The engine would let a saga whose action panics hang for ever, with no event and no result. Both wrappers catch the
 //! panic and turn it into a failure with the panic's text, forward, and into a failed undo, backward.
 
+use super::ours::Ours;
 use super::{Action, ActionFailure, Durability, Engine, RegisteredAction, SagaContext};
 use crate::store::error::{Refusal, StoreError};
 use crate::store::sql::Statement;
@@ -126,6 +127,8 @@ impl fmt::Debug for EffectAction {
     }
 }
 
+impl Ours for EffectAction {}
+
 impl RegisteredAction for EffectAction {
     fn registered_name(&self) -> &'static str {
         self.name
@@ -193,9 +196,10 @@ async fn apply(
     }
 }
 
-/// Waits until all that the saga has recorded is durable. What a step does cannot be taken back by a crash.
+/// Waits until all that the saga has recorded is durable, and it is still ours. What a step does cannot be taken back by
+/// a crash.
 async fn settle(context: &SagaContext) -> Result<(), ActionFailure> {
-    let nothing = Write::all(Vec::new()).in_lane(context.saga_id);
+    let nothing = Write::all(Vec::new()).in_lane(context.saga_id).held(context.hold);
     context.store.write(nothing, Until::Durable).await.map_err(|error| failed(context, &error))?;
     Ok(())
 }
@@ -236,6 +240,8 @@ impl fmt::Debug for StepAction {
     }
 }
 
+impl Ours for StepAction {}
+
 impl RegisteredAction for StepAction {
     fn registered_name(&self) -> &'static str {
         self.name
@@ -253,8 +259,10 @@ impl RegisteredAction for StepAction {
 impl steno::Action<Engine> for StepAction {
     fn do_it(&self, context: ActionContext<Engine>) -> BoxFuture<'_, ActionResult> {
         run_caught(async move {
-            settle(context.user_data()).await?;
-            let step = async { (self.run)(&context).await.map(Arc::new) };
+            let step = async {
+                settle(context.user_data()).await?;
+                (self.run)(&context).await.map(Arc::new)
+            };
             context.user_data().interrupts.watch_over(&context, self.name, step).await
         })
         .boxed()

@@ -87,7 +87,7 @@ pub struct SagaContext {
     /// step that writes to this database by itself has to say so too ([`Write::held`](crate::store::Write::held)). `None` where nobody else can take
     /// a saga.
     pub hold: Option<Hold>,
-    /// Whether writes are waited for.
+    /// Which writes are waited for.
     pub durability: Durability,
     /// Demo sagas that can be completed.
     pub demo_waits: Arc<demo::DemoWaits>,
@@ -138,8 +138,14 @@ pub enum Durability {
 /// An action as the engine and the registry hold it.
 pub type Action = Arc<dyn RegisteredAction>;
 
-/// What the registry wants to know of an action beside what the engine does.
-pub trait RegisteredAction: steno::Action<Engine> {
+mod ours {
+    /// Marks the actions of this module.
+    pub trait Ours {}
+}
+
+/// What the registry wants to know of an action beside what the engine does. There are [`effect`]s and [`step`]s and no
+/// others: each waits, in its own way, until what it does may be done ([`Durability`]).
+pub trait RegisteredAction: steno::Action<Engine> + ours::Ours {
     /// Its name in DAGs, for example `demo.demo_wait`.
     fn registered_name(&self) -> &'static str;
 

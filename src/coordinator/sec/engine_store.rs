@@ -7,7 +7,7 @@ use super::engine::from_engine;
 use super::roster::Roster;
 use crate::coordinator::fault::{Faults, kill_this_process};
 use crate::coordinator::sagas::SagaContext;
-use crate::store::error::{Refusal, Rule, StoreError};
+use crate::store::error::StoreError;
 use crate::store::sagas::{self, Event, IdempotencyKey, NewSaga, Ownership};
 use crate::store::{FatalHandler, SharedStore, Until, Write};
 use crate::wire::fault::{Direction, Moment};
@@ -87,7 +87,7 @@ impl EngineStore {
     async fn write_fenced(&self, id: SagaId, context: &SagaContext, write: Write) {
         match self.store.write(write, Until::Durable).await {
             Ok(_) => {}
-            Err(StoreError::Derailed(why)) if !is_fence(&why) => context.derail(&why),
+            Err(StoreError::Derailed(why)) if !why.is_fence() => context.derail(&why),
             Err(error) => match (self.on_fatal)(&format!("saga {id}: {error}")) {},
         }
     }
@@ -120,10 +120,6 @@ impl EngineStore {
             match kill_this_process() {}
         }
     }
-}
-
-fn is_fence(why: &Refusal) -> bool {
-    why.rule == Rule::RowCount && why.what == sagas::NOT_OURS
 }
 
 impl fmt::Debug for EngineStore {

@@ -10,7 +10,7 @@
 //! for it ([`Interrupts`](crate::coordinator::sagas::Interrupts)); one that ends meanwhile never grants it, which is found out by
 //! looking again. So *now* is only answered once the step is cut off.
 //!
-//! All of it waits for the saga's lock in the engine, which is held during writes to the database, so all of it has a limit.
+//! All of it waits for the saga's lock in the engine, which is held while its end is written to the database, so all of it has a limit.
 
 use super::{Sagas, engine};
 use crate::coordinator::sagas::interrupt::Place;
@@ -19,7 +19,7 @@ use crate::wire::sagas::{SagaState, TakesEffect};
 use std::time::Duration;
 use steno::{ActionError, SagaNodeEvent, SagaNodeEventType};
 
-/// Longest time to spend on one request. A log that cannot be looked at for so long is one that cannot be written.
+/// Longest time to spend on one request. What holds a saga's log for so long is a database that cannot be written.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a step may take to notice that it is to end. It takes a moment, unless it has ended or keeps its thread busy.

@@ -26,7 +26,7 @@
 //!                                                            ▼
 //!      end durable ──► roster: outcome, waiters told ──► purged from the engine
 //!          │
-//!          └─ derailed: nothing after a refused write counts ──► resume strictly from the log
+//!          └─ derailed: nothing after a refused write counts ──► resume strictly from the log; once
 //! ```
 
 mod drain;
@@ -79,7 +79,7 @@ pub struct SecConfig {
     pub store: SharedStore,
     /// Which sagas it can run.
     pub registry: Arc<SagaRegistry>,
-    /// Waits for each write of every saga, also of those whose kind could do without.
+    /// Runs all sagas strictly, also those whose kind could do without.
     pub always_strict: bool,
     /// Tells recovery of creations.
     pub announcer: Announcer,
@@ -226,6 +226,14 @@ impl Sagas {
     /// Who this SEC is.
     pub fn sec_id(&self) -> SecId {
         self.inner.sec_id
+    }
+
+    /// An id for a new saga. Where several SECs write to one database it keeps them out of each other's way.
+    pub fn new_id(&self) -> SagaId {
+        match self.inner.store.kind() {
+            "postgresql" => SagaId::made_by(self.inner.sec_id),
+            _ => SagaId::random(),
+        }
     }
 
     /// Demo sagas that can be completed.
@@ -486,7 +494,8 @@ impl Sagas {
         if let Some(why) = context.why_derailed() {
             if context.durability == Durability::Strict {
                 // What was refused would be refused again, and again.
-                (inner.on_fatal)(&format!("saga {id}: an event was refused: {why}")).unreachable()
+                (inner.on_fatal)(&format!("saga {id}: a write that was not waited for was refused: {why}"))
+                    .unreachable()
             }
             slog::warn!(inner.log, "a write that was not waited for was refused; running the saga again, strictly";
                 "saga_id" => %id);

@@ -10,11 +10,10 @@ mod load;
 
 use super::database::DrillDatabase;
 use super::harness::{CoordinatorProcess, CoordinatorSpec, Scratch};
-use super::lab::{ClientFor, DrillError, LogVerdicts, Records, client};
+use super::lab::{ClientFor, DrillError, LogVerdicts, Made, Records, client};
 use crate::observe::status::{self, Status};
 use crate::reconcile::Verdict;
 use crate::store::secs::count_unfinished;
-use crate::wire::ids::SagaId;
 use crate::wire::time::now;
 use load::Workload;
 use rand::rngs::StdRng;
@@ -62,7 +61,7 @@ pub struct Options {
 pub struct Cycle {
     /// Its number, from 1.
     pub cycle: u32,
-    /// Whether every write of every saga was waited for.
+    /// Whether all sagas were run strictly.
     pub strict: bool,
     /// Requests that were begun.
     pub started: u64,
@@ -198,7 +197,7 @@ struct Run<'a> {
     /// Known when a coordinator has said what it can do.
     workload: Option<Workload>,
     /// The newest saga that was judged.
-    last_saga: Option<SagaId>,
+    last_saga: Option<Made>,
 }
 
 impl Run<'_> {
@@ -213,10 +212,7 @@ impl Run<'_> {
     async fn cycle(&mut self, number: u32, random: &mut StdRng) -> Result<Cycle, DrillError> {
         // Both ways to write are drilled, in turns.
         let strict = number.is_multiple_of(2);
-        let after = match self.last_saga {
-            Some(last) => last,
-            None => SagaId::random(),
-        };
+        let after = self.last_saga.unwrap_or_else(Made::until_now);
         let coordinator = CoordinatorProcess::start(self.spec(strict)).await?;
         let first = client(self.client_for, coordinator.ready())?;
         let workload = match &self.workload {

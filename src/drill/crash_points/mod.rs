@@ -49,7 +49,7 @@ pub struct Options {
     pub keep: bool,
 }
 
-/// Whether the coordinators wait for each write of a saga.
+/// Whether the coordinators run all sagas strictly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
@@ -105,7 +105,7 @@ pub struct PointResult {
     /// Which.
     #[serde(flatten)]
     pub point: Point,
-    /// Whether every write was waited for.
+    /// Whether the saga was run strictly.
     pub strict: bool,
     /// What came of it.
     pub verdict: PointVerdict,

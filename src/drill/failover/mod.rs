@@ -15,7 +15,7 @@ pub use report::{Cycle, Flavour, Report, Totals};
 
 use super::database::DrillDatabase;
 use super::harness::{Ended, Scratch};
-use super::lab::{ClientFor, DrillError, LogVerdicts, Records, wait_until_recovered};
+use super::lab::{ClientFor, DrillError, LogVerdicts, Made, Records, wait_until_recovered};
 use crate::blast::Blast;
 use crate::observe::activation::activate;
 use crate::observe::recovery::Recovery;
@@ -131,7 +131,7 @@ struct Drill<'a> {
     /// The operator's hand.
     operator: PostgresStore,
     /// The newest saga that was judged.
-    last_saga: SagaId,
+    last_saga: Made,
     /// Failed attempts to recover, of each that is or was there, as counted so far.
     recovery_errors: BTreeMap<SecId, u64>,
 }
@@ -156,7 +156,7 @@ impl<'a> Drill<'a> {
         scratch: &'a Scratch,
         database: &'a DrillDatabase,
     ) -> Result<Self, DrillError> {
-        let last_saga = SagaId::random();
+        let last_saga = Made::until_now();
         let first = Member::start(1, scratch.path(), database, options, client_for).await?;
         let url = database.url(first.process.ready());
         let records = Records::open(url).await?;

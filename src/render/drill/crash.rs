@@ -112,7 +112,7 @@ fn row(cycle: &Cycle) -> Vec<Cell> {
     let bad = |count: &u64| Cell::new(count).styled_if(*count > 0, Style::Failed);
     vec![
         Cell::new(cycle),
-        Cell::new(if *strict { "all waited for" } else { "own database" }),
+        Cell::new(if *strict { "strict" } else { "own database" }),
         Cell::new(done),
         Cell::new(in_doubt),
         Cell::new(kills),

@@ -86,7 +86,7 @@ fn render_failure(out: &mut dyn Write, look: &Look, result: &PointResult) -> io:
     if let Some(failing) = failing_node {
         write!(out, ", unwinding from {}", escape(failing))?;
     }
-    writeln!(out, "{}", if *strict { ", with every write waited for" } else { "" })?;
+    writeln!(out, "{}", if *strict { ", run strictly" } else { "" })?;
     for problem in problems {
         writeln!(out, "    {}", escape(problem))?;
     }

@@ -35,7 +35,7 @@ pub enum PageOrder {
         /// The last one seen.
         after: Option<Name>,
     },
-    /// By id, which is by time of creation.
+    /// By id, which is by time of creation where one coordinator writes.
     Id {
         /// The last one seen.
         after: Option<Uuid>,

@@ -11,7 +11,7 @@
 //!
 //! # Keys
 //!
-//! Each table is clustered by an id that begins with its saga's time, so the rows that one saga writes are neighbours, and
+//! Each table is clustered by an id that begins as its saga's does, with the time, so the rows that one saga writes are neighbours, and
 //! each foreign key leads an index, so removing a parent never scans its children. `project_id` on the tables below `vpc`
 //! is for questions by people; it always comes from the parent's row.
 

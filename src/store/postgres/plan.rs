@@ -127,8 +127,8 @@ struct Draft<'w> {
     steps: Vec<Step<'w>>,
     /// The steps of each text that can still be joined, in order.
     open: HashMap<Key, Vec<usize>>,
-    /// The step of each lane's last statement.
-    last: HashMap<Lane, usize>,
+    /// The step of each lane's last statement, and whose that is.
+    last: HashMap<Lane, (usize, usize)>,
     /// Steps before this one cannot be joined any more.
     line: usize,
     held: HashSet<Hold>,
@@ -141,11 +141,18 @@ impl<'w> Draft<'w> {
             self.steps.push(Step { members: vec![member] });
             return;
         };
-        // Two of one key in one statement are an error of PostgreSQL's, which has them done one by one.
+        // Two rows of one key are an error of PostgreSQL's. Then the writes are carried out one by one, so they must be two.
         let adds_its_own = matches!(member.statement().expect, Expect::OneFound(_));
-        let after =
-            |&last: &usize| if adds_its_own && self.steps[last].key() == key { last } else { last + 1 };
-        let earliest = self.last.get(&lane).map_or(self.line, |last| self.line.max(after(last)));
+        let earliest = match self.last.get(&lane) {
+            None => self.line,
+            Some(&(step, write))
+                if adds_its_own && write != member.write && self.steps[step].key() == key =>
+            {
+                self.line.max(step)
+            }
+            Some(&(step, _)) => self.line.max(step + 1),
+        };
+        let write = member.write;
         let open = self.open.entry(key).or_default();
         // The first that will do. If statements joined the last one, each lane that has a text twice in a row would make a
         // step of its own.
@@ -164,7 +171,7 @@ impl<'w> Draft<'w> {
                 step
             }
         };
-        self.last.insert(lane, step);
+        self.last.insert(lane, (step, write));
     }
 
     fn draw_a_line(&mut self) {
@@ -246,12 +253,13 @@ mod tests {
     }
 
     #[test]
-    fn what_only_adds_rows_shares_a_step_with_its_own_saga() {
-        let mut writes = writes(&[(Some(1), vec![0, 0, 1, 0]), (Some(2), vec![0, 0])]);
+    fn what_only_adds_rows_shares_a_step_with_other_writes_of_its_saga() {
+        let one = |saga| (Some(saga), vec![0]);
+        let mut writes = writes(&[one(1), one(1), one(2), (Some(1), vec![1]), one(1), (Some(2), vec![0, 0])]);
         for statement in writes.iter_mut().flat_map(|write| &mut write.statements) {
             statement.expect = Expect::OneFound("one");
         }
-        assert_eq!(planned(&writes), [vec![1, 2, 5, 6], vec![3], vec![4]]);
+        assert_eq!(planned(&writes), [vec![1, 2, 3, 6], vec![4], vec![5, 7]]);
     }
 
     #[test]
@@ -281,9 +289,16 @@ mod tests {
         fn every_statement_is_carried_out_once_and_in_its_lanes_order(
             shapes in prop::collection::vec(
                 (prop::option::weighted(0.9, 0_u8..4), prop::collection::vec(0_usize..4, 0..4)), 0..20,
-            )
+            ),
+            adds_rows in any::<bool>(),
         ) {
-            let writes = writes(&shapes);
+            let mut writes = writes(&shapes);
+            // Of the texts only the first can be an addition of a row.
+            for statement in writes.iter_mut().flat_map(|write| &mut write.statements) {
+                if adds_rows && statement.sql == TEXTS[0] {
+                    statement.expect = Expect::OneFound("one");
+                }
+            }
             let steps = Planner::default().plan(&writes);
             let mut place = HashMap::new();
             for (index, step) in steps.iter().enumerate() {
@@ -292,15 +307,20 @@ mod tests {
                     prop_assert!(place.insert(number(member.statement()), index).is_none());
                 }
             }
-            let mut before: Vec<(Option<Lane>, usize)> = Vec::new();
-            for write in &writes {
+            let mut before: Vec<(usize, Option<Lane>, &Statement, usize)> = Vec::new();
+            for (index, write) in writes.iter().enumerate() {
                 for statement in &write.statements {
                     let here = place[&number(statement)];
-                    for (lane, there) in &before {
-                        let is_ordered = write.lane.is_none() || lane.is_none() || *lane == write.lane;
-                        prop_assert!(!is_ordered || *there < here);
+                    for &(other, lane, earlier, there) in &before {
+                        let is_ordered = write.lane.is_none() || lane.is_none() || lane == write.lane;
+                        let may_share = matches!(statement.expect, Expect::OneFound(_))
+                            && earlier.sql == statement.sql
+                            && write.lane.is_some()
+                            && lane == write.lane
+                            && other != index;
+                        prop_assert!(!is_ordered || there < here || (may_share && there == here));
                     }
-                    before.push((write.lane, here));
+                    before.push((index, write.lane, statement, here));
                 }
             }
             prop_assert_eq!(place.len(), before.len());

@@ -120,12 +120,15 @@ impl Writer {
                 Ok(Attempt::Committed(outcomes)) => tell(&mut batch[part], outcomes),
                 Ok(Attempt::Refused(place, refusal)) if part.len() == 1 => {
                     debug_assert_eq!(place, 0);
-                    self.refuse(&mut batch[start], refusal);
+                    self.refuse(&mut batch[start], refusal)?;
                 }
                 Ok(Attempt::Refused(place, _)) => {
                     let at = start + place;
                     let around = [at + 1..end, at..at + 1, start..at];
                     parts.extend(around.into_iter().filter(|part| !part.is_empty()));
+                }
+                Ok(Attempt::Unclear) if part.len() == 1 => {
+                    return Err(Hopeless("what is wrong with a single write could not be told".to_owned()));
                 }
                 Ok(Attempt::Unclear) => {
                     let middle = start + part.len() / 2;
@@ -134,6 +137,10 @@ impl Writer {
                 Ok(Attempt::InDoubt(outcomes, why)) => match self.settle(&why).await? {
                     Doubt::Committed => tell(&mut batch[part], outcomes),
                     Doubt::NotCommitted => parts.push(part),
+                    // Nobody would be told, and what comes after it would be written all the same.
+                    Doubt::Remains if batch[part.clone()].iter().any(Entry::is_unwaited) => {
+                        return Err(Hopeless(format!("whether it was committed is unknown: {why}")));
+                    }
                     Doubt::Remains => {
                         let unknown =
                             StoreError::Unavailable(format!("whether it was committed is unknown: {why}"));
@@ -317,13 +324,14 @@ impl Writer {
     }
 
     /// A write is refused for good.
-    fn refuse(&mut self, entry: &mut Entry, refusal: Refusal) {
-        let Entry::Write(_, answer) = entry else { return };
+    fn refuse(&mut self, entry: &mut Entry, refusal: Refusal) -> Result<(), Hopeless> {
+        let Entry::Write(_, answer) = entry else { return Ok(()) };
         match answer.take() {
-            Some(Answer::Derail(lane)) => self.lanes.derail(lane, refusal, &self.log),
+            Some(Answer::Derail(lane)) => self.lanes.derail(lane, refusal, &self.log).map_err(Hopeless)?,
             Some(answer) => answer.tell(Err(StoreError::Refused(refusal))),
             None => {}
         }
+        Ok(())
     }
 }
 
@@ -364,6 +372,12 @@ impl Answer {
             Self::WhenDurable(waiting) | Self::WhenApplied(waiting) => drop(waiting.send(outcome)),
             Self::Derail(_) => {}
         }
+    }
+}
+
+impl Entry {
+    fn is_unwaited(&self) -> bool {
+        matches!(self, Self::Write(_, Some(Answer::Derail(_))))
     }
 }
 

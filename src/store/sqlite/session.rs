@@ -23,7 +23,7 @@ pub(super) enum Fatal {
         /// Why it failed.
         error: Error,
     },
-    /// A statement of ours did what it must never do; this says what.
+    /// A statement of ours did what it must never do, or must not do any more; this says what.
     Misbehaved(String),
 }
 

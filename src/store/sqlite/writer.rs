@@ -114,7 +114,7 @@ fn run(
                         Some(Answer::WhenApplied(answer)) => drop(answer.send(outcome)),
                         Some(Answer::Derail(lane)) => {
                             if let Err(StoreError::Refused(refusal)) = outcome {
-                                lanes.derail(lane, refusal, log);
+                                lanes.derail(lane, refusal, log).map_err(Fatal::Misbehaved)?;
                             }
                         }
                         None => {}

@@ -24,7 +24,7 @@ pub enum SortBy {
     /// Ascending by name.
     #[default]
     NameAscending,
-    /// Ascending by id, which is by time of creation.
+    /// Ascending by id: of one coordinator's by time of creation, of several's coordinator by coordinator.
     IdAscending,
 }
 

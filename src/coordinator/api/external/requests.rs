@@ -77,7 +77,7 @@ pub(super) async fn create<K: Creates>(
     {
         return repeat::<K>(context, first).await;
     }
-    let (id, params) = (SagaId::made_by(context.sagas.sec_id()), params.await?);
+    let (id, params) = (context.sagas.new_id(), params.await?);
     match context.sagas.create::<K>(id, &params, key.clone()).await {
         Ok(running) => answer::<K>(context, id, &params, &running.finished().await),
         Err(CreateError::KeyInUse) => {
@@ -98,7 +98,7 @@ pub(super) async fn create<K: Creates>(
 
 /// Runs a saga that answers nothing but its success.
 pub(super) async fn run<K: SagaKind>(context: &ExternalContext, params: &K::Params) -> Result<(), HttpError> {
-    let id = SagaId::made_by(context.sagas.sec_id());
+    let id = context.sagas.new_id();
     let running = context.sagas.create::<K>(id, params, None).await.map_err(creation_failed)?;
     succeeded(context, id, &running.finished().await)
 }

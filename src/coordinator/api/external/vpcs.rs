@@ -13,7 +13,6 @@ use crate::coordinator::sagas::{Creates, type_names};
 use crate::coordinator::sec::SagaOutcome;
 use crate::store::domain::firewall;
 use crate::wire::external::{FirewallRules, FirewallRulesUpdate, ProjectSelector, Vpc, VpcCreate as Body};
-use crate::wire::ids::SagaId;
 use crate::wire::name::NameOrId;
 use crate::wire::time::now;
 use dropshot::HttpError;
@@ -77,7 +76,7 @@ pub(super) async fn replace_rules(
         let old_set =
             old_set.ok_or_else(|| not_found(&format!("{} with id \"{vpc_id}\"", type_names::VPC)))?;
         let params = vpc_firewall_rules_update::Params { vpc_id, old_set, rules, time_created: now() };
-        let id = SagaId::made_by(context.sagas.sec_id());
+        let id = context.sagas.new_id();
         let running = context.sagas.create::<VpcFirewallRulesUpdate>(id, &params, None).await;
         let outcome = running.map_err(creation_failed)?.finished().await;
         match saga_failed(&outcome) {

@@ -103,6 +103,46 @@ async fn a_step_is_begun_when_all_that_came_before_it_is_durable() {
     }
 }
 
+#[tokio::test]
+async fn a_step_of_a_saga_that_was_taken_away_is_not_begun() {
+    let mut bench = bench(SagaRegistry::new().with::<Looks>(), Arc::new(Sights::default()));
+    let (id, sec) = (SagaId::random(), bench.sagas.sec_id());
+    let create = crate::store::sagas::create(crate::store::sagas::NewSaga {
+        id,
+        creator: sec,
+        time_created: now(),
+        name: Looks::NAME.to_owned(),
+        dag: serde_json::to_string(&Looks::dag(&"x".to_owned()).expect("a DAG")).expect("JSON"),
+        idempotency: None,
+    });
+    bench.store.write(create, Until::Durable).await.expect("a row");
+    // Begun, so that the engine has nothing to record before it begins the step again.
+    let log = [(4, "started"), (4, "succeeded"), (0, "started"), (0, "succeeded"), (1, "started")];
+    for (node, event_type) in log {
+        let event = Event {
+            saga_id: id,
+            node_id: NodeId(node),
+            event_type: event_type.to_owned(),
+            data: (event_type == "succeeded").then(|| "null".to_owned()),
+            time: now(),
+            creator: sec,
+        };
+        let write = crate::store::sagas::record_event(Ownership { sec, generation: 1 }, event);
+        bench.store.write(write, Until::Durable).await.expect("an event");
+    }
+    let loaded = load_saga(&*bench.store, id).await.expect("readable").expect("there");
+    let take_away = Statement::new(
+        "UPDATE saga SET current_sec = $1, adopt_generation = 2 WHERE id = $2",
+        vec![SecId::random().into(), id.into()],
+    );
+    bench.store.write(Write::one(take_away), Until::Durable).await.expect("taken away");
+    let _running = bench.sagas.resume(loaded).await.expect("it is ours as far as is known");
+    let told = tokio::time::timeout(Duration::from_secs(60), bench.fatal.recv()).await.expect("in time");
+    assert!(told.expect("a reason").contains(crate::store::sagas::NOT_OURS));
+    let sights: &Sights = bench.sagas.inner.services.downcast_ref().expect("the sights");
+    assert!(sights.0.lock().expect("no panic while it is held").is_empty(), "nothing ran");
+}
+
 fn derails(context: &ActionContext<Engine>) -> BoxFuture<'_, Result<serde_json::Value, ActionError>> {
     async move {
         context.user_data().derail(&Refusal { rule: Rule::Check, what: "a test".to_owned() });
@@ -134,6 +174,6 @@ async fn a_strict_saga_that_is_derailed_is_not_run_again_and_again() {
     let _running = bench.sagas.create::<Derails>(SagaId::random(), &(), None).await.expect("created");
     let told = tokio::time::timeout(Duration::from_secs(60), bench.fatal.recv()).await.expect("in time");
     let told = told.expect("a reason");
-    assert!(told.contains("an event was refused"), "{told}");
+    assert!(told.contains("a write that was not waited for was refused"), "{told}");
     assert!(told.contains("a test"), "{told}");
 }

@@ -4,8 +4,10 @@ use super::{calm, count, open, stopping};
 use crate::scratch_postgres::Server;
 use crate::store::error::StoreError;
 use crate::store::postgres::{OpenOptions, PostgresStore};
+use crate::store::sagas::Ownership;
 use crate::store::secs::{adopt_unfinished, expunge, list_secs};
 use crate::store::sql::Statement;
+use crate::store::tests::ownership::not_ours;
 use crate::store::tests::{count_events, created, started, write};
 use crate::store::{Hold, Store, Until, Write};
 use crate::wire::ids::SecId;
@@ -52,6 +54,22 @@ async fn an_expunged_sec_writes_nothing_and_ends() {
         Err(StoreError::Unusable(text)) => assert_eq!(text, format!("SEC {sec} has been expunged")),
         other => panic!("expected a refusal, got {other:?}"),
     }
+}
+
+#[tokio::test]
+async fn an_event_of_a_saga_that_is_anothers_ends_the_process_though_nobody_waits_for_it() {
+    let database = Server::shared().database();
+    let (options, reasons) = stopping(SecId::random());
+    let store = open(&database, options);
+    let (sec, _) = sec_of(&*store).await;
+    let (owner, id) = created(&store, sec).await;
+    store.write_unwaited(started(Ownership { generation: 9, ..owner }, id, 0));
+    let late = store.write(started(owner, id, 1), Until::Durable);
+    let reason =
+        tokio::task::spawn_blocking(move || reasons.recv()).await.expect("no panic").expect("a reason");
+    assert!(reason.ends_with(&format!("saga {id}: {}", not_ours())), "{reason}");
+    assert!(futures::FutureExt::now_or_never(late).is_none());
+    assert_eq!(count_events(&*open(&database, calm()), id).await, 0);
 }
 
 #[tokio::test]
