@@ -82,3 +82,16 @@ pub(crate) fn params_for(id: SagaId) -> Params {
     let name = format!("p-{}", id.as_uuid().simple());
     Params { name: name.parse().expect("a good name"), description: String::new(), time_created: now() }
 }
+
+/// How often what is compared is measured in turns.
+const ROUNDS: usize = 3;
+
+/// The median of each of several figures that are measured together.
+pub(crate) fn medians<const N: usize>(mut measure: impl FnMut() -> [f64; N]) -> [f64; N] {
+    let rounds: Vec<[f64; N]> = (0..ROUNDS).map(|_| measure()).collect();
+    std::array::from_fn(|which| {
+        let mut figures: Vec<f64> = rounds.iter().map(|round| round[which]).collect();
+        figures.sort_by(f64::total_cmp);
+        figures[ROUNDS / 2]
+    })
+}

@@ -27,9 +27,6 @@ use tokio_postgres::{Client, NoTls};
 
 const LASTS: Duration = Duration::from_secs(4);
 
-/// Rounds of what is compared; the medians count.
-const ROUNDS: usize = 3;
-
 /// Connections of the pool that is compared with; more are no faster on two cores.
 const POOL: usize = 16;
 
@@ -62,21 +59,18 @@ pub(crate) fn run(table: &mut Table) {
         })
     };
     // In turns, for a machine that is slow for a while should be slow for all.
-    let rounds: Vec<[Measured; 4]> = (0..ROUNDS)
-        .map(|_| {
-            [
-                pool(),
-                one(Isolation::Serializable, true),
-                one(Isolation::Serializable, false),
-                one(Isolation::ReadCommitted, true),
-            ]
-        })
-        .collect();
-    let [pooled, strict, own, read_committed] = [0, 1, 2, 3].map(|which| {
-        let mut of_one: Vec<Measured> = rounds.iter().map(|round| round[which]).collect();
-        of_one.sort_by(|one, other| one.rate.total_cmp(&other.rate));
-        of_one[ROUNDS / 2]
+    let measured = lab::medians(|| {
+        let turns = [
+            pool(),
+            one(Isolation::Serializable, true),
+            one(Isolation::Serializable, false),
+            one(Isolation::ReadCommitted, true),
+        ];
+        let figures = turns.map(|Measured { rate, cpu_ms }| [rate, cpu_ms]);
+        <[f64; 8]>::try_from(figures.as_flattened()).expect("two of each")
     });
+    let [pooled, strict, own, read_committed] =
+        [0, 2, 4, 6].map(|at| Measured { rate: measured[at], cpu_ms: measured[at + 1] });
     let what = "sagas, one statement per write on a pool";
     table.add(what, pooled.rate, "sagas/s", Some((limit, "no-op store")), Budget::None);
     table.add("  CPU per saga, coordinator and server", pooled.cpu_ms, "ms", None, Budget::None);
@@ -119,7 +113,6 @@ struct Bench<'s> {
     server: &'s Server,
 }
 
-#[derive(Clone, Copy)]
 struct Measured {
     /// Sagas per second.
     rate: f64,
