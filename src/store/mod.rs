@@ -20,10 +20,11 @@
 //! everybody who waits at that moment, so cost per saga falls as load rises. And what is in the database after a crash is
 //! a *prefix* of what was handed over: no write is ever there without all that came before it.
 //!
-//! The second is what allows a saga to go on without waiting for each write
-//! (`Durability` in `coordinator::sagas` has the argument). Such writes carry the saga as their [`Lane`]. If one that
-//! nobody waits for is refused, its lane is *derailed*: later writes of the same lane are not applied, and whoever waits
-//! for one is told; unless it was refused because the saga is another SEC's by now, which ends the process. Nothing of the saga after the refusal reaches the database, so recovery can take it up from there.
+//! The second is what allows a saga to go on without waiting for each write (`Durability` in `coordinator::sagas` has the
+//! argument). Such writes carry the saga as their [`Lane`]. If one that nobody waits for is refused, its lane is *derailed*:
+//! later writes of the same lane are not applied, and whoever waits for one is told. Nothing of the saga after the refusal
+//! reaches the database, so recovery can take it up from there. If it was refused because the saga is another SEC's by now,
+//! the process ends.
 //!
 //! # Failing
 //!

@@ -86,12 +86,15 @@ pub(crate) fn params_for(id: SagaId) -> Params {
 /// How often what is compared is measured in turns.
 const ROUNDS: usize = 3;
 
-/// The median of each of several figures that are measured together.
-pub(crate) fn medians<const N: usize>(mut measure: impl FnMut() -> [f64; N]) -> [f64; N] {
-    let rounds: Vec<[f64; N]> = (0..ROUNDS).map(|_| measure()).collect();
+/// Of each of several things that are measured in turns, the one in the middle.
+pub(crate) fn medians<T: Copy, const N: usize>(
+    measure: impl Fn() -> [T; N],
+    figure: impl Fn(&T) -> f64,
+) -> [T; N] {
+    let rounds: Vec<[T; N]> = (0..ROUNDS).map(|_| measure()).collect();
     std::array::from_fn(|which| {
-        let mut figures: Vec<f64> = rounds.iter().map(|round| round[which]).collect();
-        figures.sort_by(f64::total_cmp);
-        figures[ROUNDS / 2]
+        let mut of_one: Vec<T> = rounds.iter().map(|round| round[which]).collect();
+        of_one.sort_by(|one, other| figure(one).total_cmp(&figure(other)));
+        of_one[ROUNDS / 2]
     })
 }

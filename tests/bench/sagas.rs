@@ -19,11 +19,12 @@ pub(crate) fn run(table: &mut Table) {
         let store = lab::sqlite(&dir.path().join("db"));
         lab::create_projects(&lab::sec(&store, SecId::random(), always_strict).0, LASTS)
     };
-    let [limit, strict, own] = lab::medians(|| {
+    let turns = || {
         let noop: SharedStore = Arc::new(NoopStore);
         let limit = lab::create_projects(&lab::sec(&noop, SecId::random(), false).0, LASTS);
         [limit, on_sqlite(true), on_sqlite(false)]
-    });
+    };
+    let [limit, strict, own] = lab::medians(turns, |&rate| rate);
     let of = |limit| Some((limit, "no-op store"));
     table.add("sagas on a no-op store", limit, "sagas/s", None, Budget::None);
     table.add("sagas, SQLite FULL, strict", strict, "sagas/s", of(limit), Budget::AtLeast(0.25));

@@ -87,7 +87,7 @@ impl EngineStore {
     async fn write_fenced(&self, id: SagaId, context: &SagaContext, write: Write) {
         match self.store.write(write, Until::Durable).await {
             Ok(_) => {}
-            Err(StoreError::Derailed(why)) if !why.is_fence() => context.derail(&why),
+            Err(StoreError::Derailed(why)) => context.derail(&why),
             Err(error) => match (self.on_fatal)(&format!("saga {id}: {error}")) {},
         }
     }

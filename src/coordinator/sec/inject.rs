@@ -10,7 +10,8 @@
 //! for it ([`Interrupts`](crate::coordinator::sagas::Interrupts)); one that ends meanwhile never grants it, which is found out by
 //! looking again. So *now* is only answered once the step is cut off.
 //!
-//! All of it waits for the saga's lock in the engine, which is held while its end is written to the database, so all of it has a limit.
+//! All of it waits for the saga's lock in the engine, which is held while its end is written to the database, so all of it
+//! has a limit.
 
 use super::{Sagas, engine};
 use crate::coordinator::sagas::interrupt::Place;

@@ -314,11 +314,7 @@ async fn a_saga_taken_away_while_it_runs_ends_the_process_before_anything_of_it_
     };
     // Start node begun and done, gate begun.
     tokio::time::timeout(Duration::from_secs(10), logged(3)).await.expect("the saga reaches the gate");
-    let take_away = Statement::new(
-        "UPDATE saga SET current_sec = $1, adopt_generation = 2 WHERE id = $2",
-        vec![SecId::random().into(), id.into()],
-    );
-    bench.store.write(Write::one(take_away), Until::Durable).await.expect("taken away");
+    take_away(&bench, id).await;
     let gate: &Notify = bench.sagas.inner.services.downcast_ref().expect("the gate");
     gate.notify_one();
     let reason =
@@ -328,31 +324,37 @@ async fn a_saga_taken_away_while_it_runs_ends_the_process_before_anything_of_it_
     drop(running);
 }
 
-/// A saga as a crashed coordinator would have left it: `first` done, `named` begun and applied, its event not written.
-async fn left_by_a_crash(bench: &Bench, dag: &SagaDag) -> SagaId {
+/// Makes a saga another SEC's.
+async fn take_away(bench: &Bench, id: SagaId) {
+    let take_away = Statement::new(
+        "UPDATE saga SET current_sec = $1, adopt_generation = 2 WHERE id = $2",
+        vec![SecId::random().into(), id.into()],
+    );
+    bench.store.write(Write::one(take_away), Until::Durable).await.expect("taken away");
+}
+
+/// A saga as a crashed coordinator would have left it, with this log.
+async fn left_behind<K: SagaKind>(
+    bench: &Bench,
+    params: &K::Params,
+    log: &[(u32, &str, Option<&str>)],
+) -> SagaId {
     let id = SagaId::random();
     let sec = bench.sagas.sec_id();
     let create = crate::store::sagas::create(crate::store::sagas::NewSaga {
         id,
         creator: sec,
         time_created: now(),
-        name: "marks".to_owned(),
-        dag: serde_json::to_string(dag).expect("JSON"),
+        name: K::NAME.to_owned(),
+        dag: serde_json::to_string(&K::dag(params).expect("a DAG")).expect("JSON"),
         idempotency: None,
     });
     bench.store.write(create, Until::Durable).await.expect("a row");
-    bench.store.write(Write::one(mark("first".to_owned())), Until::Durable).await.expect("an effect");
-    let events = [
-        (3, "started", None),
-        (3, "succeeded", Some("null")),
-        (0, "started", None),
-        (0, "succeeded", Some("\"one\"")),
-    ];
-    for (node, event_type, data) in events {
+    for (node, event_type, data) in log {
         let event = Event {
             saga_id: id,
-            node_id: NodeId(node),
-            event_type: event_type.to_owned(),
+            node_id: NodeId(*node),
+            event_type: (*event_type).to_owned(),
             data: data.map(str::to_owned),
             time: now(),
             creator: sec,
@@ -363,10 +365,22 @@ async fn left_by_a_crash(bench: &Bench, dag: &SagaDag) -> SagaId {
     id
 }
 
+/// The same of three marks, of which the first is made.
+async fn left_by_a_crash(bench: &Bench) -> SagaId {
+    bench.store.write(Write::one(mark("first".to_owned())), Until::Durable).await.expect("an effect");
+    let log = [
+        (3, "started", None),
+        (3, "succeeded", Some("null")),
+        (0, "started", None),
+        (0, "succeeded", Some("\"one\"")),
+    ];
+    left_behind::<Marks>(bench, &"middle".to_owned(), &log).await
+}
+
 #[tokio::test]
 async fn resuming_goes_on_where_the_log_ends_and_repeats_nothing_that_it_holds() {
     let bench = bench(SagaRegistry::new().with::<Marks>(), Arc::new(()));
-    let id = left_by_a_crash(&bench, &Marks::dag(&"middle".to_owned()).expect("a DAG")).await;
+    let id = left_by_a_crash(&bench).await;
     let saga = load_saga(&*bench.store, id).await.expect("readable").expect("there");
     let running = bench.sagas.resume(saga.clone()).await.expect("resumed");
     assert_eq!(bench.sagas.counts(), RosterCounts { created: 0, recovered: 1 });
@@ -380,7 +394,7 @@ async fn resuming_goes_on_where_the_log_ends_and_repeats_nothing_that_it_holds()
 #[tokio::test]
 async fn what_cannot_be_resumed_says_why() {
     let bench = bench(SagaRegistry::new().with::<Marks>(), Arc::new(()));
-    let id = left_by_a_crash(&bench, &Marks::dag(&"middle".to_owned()).expect("a DAG")).await;
+    let id = left_by_a_crash(&bench).await;
     let good = load_saga(&*bench.store, id).await.expect("readable").expect("there");
     let cause_for = |change: &dyn Fn(&mut LoadedSaga)| {
         let mut saga = good.clone();

@@ -11,9 +11,9 @@
 //!
 //! # Keys
 //!
-//! Each table is clustered by an id that begins as its saga's does, with the time, so the rows that one saga writes are neighbours, and
-//! each foreign key leads an index, so removing a parent never scans its children. `project_id` on the tables below `vpc`
-//! is for questions by people; it always comes from the parent's row.
+//! Each table is clustered by an id that begins as its saga's does, with the time, so the rows that one saga writes are
+//! neighbours, and each foreign key leads an index, so removing a parent never scans its children. `project_id` on the
+//! tables below `vpc` is for questions by people; it always comes from the parent's row.
 
 /// The statements for SQLite, for the migration that brings them.
 pub const SQLITE: &str = "

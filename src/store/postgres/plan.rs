@@ -285,6 +285,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn every_statement_is_carried_out_once_and_in_its_lanes_order(
             shapes in prop::collection::vec(

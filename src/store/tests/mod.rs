@@ -18,6 +18,7 @@ use super::{Applied, SharedStore, Store, Until, Write};
 use crate::wire::ids::{NodeId, SagaId, SecId};
 use crate::wire::time::{Time, now};
 use std::any::Any;
+use std::sync::mpsc::{Receiver, RecvError};
 
 /// A fresh store, with what has to live as long as it does.
 pub(crate) struct Fixture {
@@ -142,6 +143,11 @@ async fn refused(store: &SharedStore, refused: Write) -> Refusal {
         Err(StoreError::Refused(refusal)) => refusal,
         other => panic!("expected a refusal, got {other:?}"),
     }
+}
+
+/// What a store gave as its reason when it would have ended the process; an error if it came to its end without one.
+pub(crate) async fn last_words(reasons: Receiver<String>) -> Result<String, RecvError> {
+    tokio::task::spawn_blocking(move || reasons.recv()).await.expect("no panic")
 }
 
 /// How many events a saga has, asked of the database.

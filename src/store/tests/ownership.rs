@@ -1,14 +1,16 @@
 //! Who may write what of a saga.
 
-use super::{count_events, created, moment, refused, sql, started, write};
+use super::{count_events, created, last_words, moment, refused, sql, started, write};
 use crate::store::error::{Refusal, Rule};
 use crate::store::sagas::{NOT_OURS, Ownership, abandon_unrecoverable, load_saga, update_state};
 use crate::store::sql::Statement;
-use crate::store::{Hold, SharedStore, Until};
+use crate::store::{Hold, SharedStore, Until, Write};
 use crate::wire::ids::{SagaId, SecId};
 use crate::wire::sagas::CachedState;
+use futures::FutureExt;
+use std::sync::mpsc::Receiver;
 
-pub(crate) fn not_ours() -> Refusal {
+fn not_ours() -> Refusal {
     Refusal { rule: Rule::RowCount, what: NOT_OURS.to_owned() }
 }
 
@@ -55,13 +57,44 @@ pub(crate) async fn a_saga_that_moved_is_out_of_reach(store: &SharedStore) {
     assert_eq!(writers, [before.sec, after.sec]);
 }
 
+/// A row of a saga that needs it to be held.
+fn held_effect(id: SagaId, key: &str, hold: Hold) -> Write {
+    let insert =
+        "INSERT INTO idempotency_key (key, request_digest, saga_id, time_created) VALUES ($1, 'd', $2, $3)";
+    sql(insert, vec![key.into(), id.into(), moment(0).into()]).in_lane(id).held(Some(hold))
+}
+
+async fn keys_of(store: &SharedStore) -> Vec<String> {
+    let keys = Statement::new("SELECT key FROM idempotency_key ORDER BY key", vec![]);
+    let keys = store.read(keys).await.expect("it is readable");
+    keys.iter().map(|row| row.text(0).expect("text").to_owned()).collect()
+}
+
+/// With stores that tell their reason where they would end the process.
+pub(crate) async fn unwaited_writes_of_anothers_saga_end_the_process(
+    open: impl Fn() -> (SharedStore, Receiver<String>),
+) {
+    let event = |owner: Ownership, id| started(Ownership { generation: 9, ..owner }, id, 0);
+    let effect =
+        |owner: Ownership, id| held_effect(id, "late", Hold { saga: id, sec: owner.sec, generation: 9 });
+    let kinds: [&dyn Fn(Ownership, SagaId) -> Write; 2] = [&event, &effect];
+    for of_anothers in kinds {
+        let (store, reasons) = open();
+        let (owner, id) = created(&store, SecId::random()).await;
+        store.write_unwaited(of_anothers(owner, id));
+        let late = store.write(started(owner, id, 1), Until::Durable);
+        let reason = last_words(reasons).await.expect("a reason");
+        assert!(reason.ends_with(&format!("saga {id}: {}", not_ours())), "{reason}");
+        assert!(late.now_or_never().is_none(), "whoever waits is told nothing");
+        assert_eq!(count_events(&*store, id).await, 0);
+        assert!(keys_of(&store).await.is_empty());
+    }
+}
+
 pub(crate) async fn effects_need_the_saga_to_be_held(store: &SharedStore) {
     let (owner, id) = created(store, SecId::random()).await;
     let hold = Hold { saga: id, sec: owner.sec, generation: owner.generation };
-    let effect = |key: &str, hold| {
-        let insert = "INSERT INTO idempotency_key (key, request_digest, saga_id, time_created) VALUES ($1, 'd', $2, $3)";
-        sql(insert, vec![key.into(), id.into(), moment(0).into()]).in_lane(id).held(Some(hold))
-    };
+    let effect = |key, hold| held_effect(id, key, hold);
     assert_eq!(write(store, effect("one", hold)).await.expect("it is held").rows, [1]);
     let strangers = [
         Hold { sec: SecId::random(), ..hold },
@@ -77,10 +110,7 @@ pub(crate) async fn effects_need_the_saga_to_be_held(store: &SharedStore) {
     let [five, six, seven] = futures::future::join_all(outcomes).await.try_into().expect("three outcomes");
     assert!(five.is_err() && seven.is_err());
     assert_eq!(six.expect("it is held").rows, [1]);
-    let keys = Statement::new("SELECT key FROM idempotency_key ORDER BY key", vec![]);
-    let keys = store.read(keys).await.expect("it is readable");
-    let keys: Vec<_> = keys.iter().map(|row| row.text(0).expect("text")).collect();
-    assert_eq!(keys, ["one", "six"]);
+    assert_eq!(keys_of(store).await, ["one", "six"]);
 }
 
 pub(crate) async fn states_follow_the_owner(store: &SharedStore) {

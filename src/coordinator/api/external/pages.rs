@@ -24,7 +24,7 @@ pub enum SortBy {
     /// Ascending by name.
     #[default]
     NameAscending,
-    /// Ascending by id: of one coordinator's by time of creation, of several's coordinator by coordinator.
+    /// Ascending by id: by time of creation, and coordinator by coordinator where there are several.
     IdAscending,
 }
 

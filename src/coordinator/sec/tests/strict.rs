@@ -9,12 +9,13 @@ use std::sync::Mutex;
 struct Sights(Mutex<Vec<Sight>>);
 
 struct Sight {
-    node: &'static str,
+    node: String,
     log: Vec<(u32, String)>,
     marks: Vec<String>,
 }
 
-async fn look(context: &ActionContext<Engine>, node: &'static str) {
+async fn look(context: &ActionContext<Engine>, direction: &'static str) {
+    let node = format!("{direction} {}", context.node_label());
     let context = context.user_data();
     let log = load_log(&*context.store, context.saga_id).await.expect("a log");
     let log = log.into_iter().map(|event| (event.node_id.0, event.event_type)).collect();
@@ -24,35 +25,11 @@ async fn look(context: &ActionContext<Engine>, node: &'static str) {
 }
 
 fn looks(context: &ActionContext<Engine>) -> BoxFuture<'_, Result<serde_json::Value, ActionError>> {
-    async move {
-        look(context, "looks").await;
-        Ok(serde_json::Value::Null)
-    }
-    .boxed()
+    look(context, "in").map(|()| Ok(serde_json::Value::Null)).boxed()
 }
 
 fn looks_back(context: &ActionContext<Engine>) -> BoxFuture<'_, Result<(), anyhow::Error>> {
-    async move {
-        look(context, "looks back").await;
-        Ok(())
-    }
-    .boxed()
-}
-
-fn looks_again(context: &ActionContext<Engine>) -> BoxFuture<'_, Result<serde_json::Value, ActionError>> {
-    async move {
-        look(context, "looks again").await;
-        Ok(serde_json::Value::Null)
-    }
-    .boxed()
-}
-
-fn looks_back_again(context: &ActionContext<Engine>) -> BoxFuture<'_, Result<(), anyhow::Error>> {
-    async move {
-        look(context, "looks back again").await;
-        Ok(())
-    }
-    .boxed()
+    look(context, "undoing").map(Ok).boxed()
 }
 
 /// An effect, two steps that look, and an effect that is refused.
@@ -67,7 +44,7 @@ impl SagaKind for Looks {
         vec![
             effect("first", first, undo_first),
             step("looks", looks, looks_back),
-            step("looks_again", looks_again, looks_back_again),
+            step("looks_again", looks, looks_back),
             effect("named", named, undo_named),
         ]
     }
@@ -86,8 +63,8 @@ async fn a_step_is_begun_when_all_that_came_before_it_is_durable() {
     assert!(matches!(&ended, SagaOutcome::Failed { node, .. } if node == "named"), "{ended:?}");
     let sights: &Sights = bench.sagas.inner.services.downcast_ref().expect("the sights");
     let sights = sights.0.lock().expect("no panic while it is held");
-    let order: Vec<_> = sights.iter().map(|sight| sight.node).collect();
-    assert_eq!(order, ["looks", "looks again", "looks back again", "looks back"]);
+    let order: Vec<_> = sights.iter().map(|sight| &*sight.node).collect();
+    assert_eq!(order, ["in looks", "in looks_again", "undoing looks_again", "undoing looks"]);
     let expected = [
         vec![(0, "started"), (0, "succeeded"), (1, "started")],
         vec![(1, "started"), (1, "succeeded"), (2, "started")],
@@ -106,36 +83,17 @@ async fn a_step_is_begun_when_all_that_came_before_it_is_durable() {
 #[tokio::test]
 async fn a_step_of_a_saga_that_was_taken_away_is_not_begun() {
     let mut bench = bench(SagaRegistry::new().with::<Looks>(), Arc::new(Sights::default()));
-    let (id, sec) = (SagaId::random(), bench.sagas.sec_id());
-    let create = crate::store::sagas::create(crate::store::sagas::NewSaga {
-        id,
-        creator: sec,
-        time_created: now(),
-        name: Looks::NAME.to_owned(),
-        dag: serde_json::to_string(&Looks::dag(&"x".to_owned()).expect("a DAG")).expect("JSON"),
-        idempotency: None,
-    });
-    bench.store.write(create, Until::Durable).await.expect("a row");
     // Begun, so that the engine has nothing to record before it begins the step again.
-    let log = [(4, "started"), (4, "succeeded"), (0, "started"), (0, "succeeded"), (1, "started")];
-    for (node, event_type) in log {
-        let event = Event {
-            saga_id: id,
-            node_id: NodeId(node),
-            event_type: event_type.to_owned(),
-            data: (event_type == "succeeded").then(|| "null".to_owned()),
-            time: now(),
-            creator: sec,
-        };
-        let write = crate::store::sagas::record_event(Ownership { sec, generation: 1 }, event);
-        bench.store.write(write, Until::Durable).await.expect("an event");
-    }
+    let log = [
+        (4, "started", None),
+        (4, "succeeded", Some("null")),
+        (0, "started", None),
+        (0, "succeeded", Some("null")),
+        (1, "started", None),
+    ];
+    let id = left_behind::<Looks>(&bench, &"x".to_owned(), &log).await;
     let loaded = load_saga(&*bench.store, id).await.expect("readable").expect("there");
-    let take_away = Statement::new(
-        "UPDATE saga SET current_sec = $1, adopt_generation = 2 WHERE id = $2",
-        vec![SecId::random().into(), id.into()],
-    );
-    bench.store.write(Write::one(take_away), Until::Durable).await.expect("taken away");
+    take_away(&bench, id).await;
     let _running = bench.sagas.resume(loaded).await.expect("it is ours as far as is known");
     let told = tokio::time::timeout(Duration::from_secs(60), bench.fatal.recv()).await.expect("in time");
     assert!(told.expect("a reason").contains(crate::store::sagas::NOT_OURS));

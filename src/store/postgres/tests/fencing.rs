@@ -4,11 +4,10 @@ use super::{calm, count, open, stopping};
 use crate::scratch_postgres::Server;
 use crate::store::error::StoreError;
 use crate::store::postgres::{OpenOptions, PostgresStore};
-use crate::store::sagas::Ownership;
 use crate::store::secs::{adopt_unfinished, expunge, list_secs};
 use crate::store::sql::Statement;
-use crate::store::tests::ownership::not_ours;
-use crate::store::tests::{count_events, created, started, write};
+use crate::store::tests::ownership::unwaited_writes_of_anothers_saga_end_the_process;
+use crate::store::tests::{count_events, created, last_words, started, write};
 use crate::store::{Hold, Store, Until, Write};
 use crate::wire::ids::SecId;
 use crate::wire::time::now;
@@ -39,8 +38,7 @@ async fn an_expunged_sec_writes_nothing_and_ends() {
         zombie.write(effect.clone().in_lane(id).held(Some(hold)), Until::Durable),
         zombie.write(effect, Until::Durable),
     ];
-    let reason =
-        tokio::task::spawn_blocking(move || reasons.recv()).await.expect("no panic").expect("a reason");
+    let reason = last_words(reasons).await.expect("a reason");
     assert!(reason.ends_with(&format!(": SEC {sec} has been expunged")), "{reason}");
     // Whoever waited still waits, as if the process had ended.
     for late in late {
@@ -57,19 +55,13 @@ async fn an_expunged_sec_writes_nothing_and_ends() {
 }
 
 #[tokio::test]
-async fn an_event_of_a_saga_that_is_anothers_ends_the_process_though_nobody_waits_for_it() {
+async fn what_nobody_waits_for_ends_the_process_too_if_its_saga_is_anothers() {
     let database = Server::shared().database();
-    let (options, reasons) = stopping(SecId::random());
-    let store = open(&database, options);
-    let (sec, _) = sec_of(&*store).await;
-    let (owner, id) = created(&store, sec).await;
-    store.write_unwaited(started(Ownership { generation: 9, ..owner }, id, 0));
-    let late = store.write(started(owner, id, 1), Until::Durable);
-    let reason =
-        tokio::task::spawn_blocking(move || reasons.recv()).await.expect("no panic").expect("a reason");
-    assert!(reason.ends_with(&format!("saga {id}: {}", not_ours())), "{reason}");
-    assert!(futures::FutureExt::now_or_never(late).is_none());
-    assert_eq!(count_events(&*open(&database, calm()), id).await, 0);
+    unwaited_writes_of_anothers_saga_end_the_process(|| {
+        let (options, reasons) = stopping(SecId::random());
+        (open(&database, options), reasons)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -86,7 +78,7 @@ async fn what_an_expunged_sec_was_about_to_commit_is_waited_for() {
     let events = count_events(&*operator, id).await;
     // Its writer is done with the event when it has either ended for lack of work or stopped for good.
     drop(store);
-    let ended = tokio::task::spawn_blocking(move || reasons.recv()).await.expect("no panic");
+    let ended = last_words(reasons).await;
     let is_acknowledged = match futures::FutureExt::now_or_never(event) {
         Some(Ok(_)) => true,
         Some(Err(error)) => panic!("nobody is told of a write that a SEC out of service left: {error}"),
@@ -111,8 +103,7 @@ async fn the_process_that_starts_later_writes_and_the_earlier_ends() {
     let later = open(&database, OpenOptions { sec: Some(sec), ..calm() });
     write(&later, started(owner, id, 0)).await.expect("it has taken over");
     let late = earlier.write(started(owner, id, 1), Until::Durable);
-    let reason =
-        tokio::task::spawn_blocking(move || reasons.recv()).await.expect("no panic").expect("a reason");
+    let reason = last_words(reasons).await.expect("a reason");
     assert!(reason.ends_with(&format!(": another process has started as SEC {sec}")), "{reason}");
     drop(late);
     write(&later, started(owner, id, 2)).await.expect("it goes on");

@@ -4,7 +4,7 @@ use super::{calm, count, open, stopping};
 use crate::scratch_postgres::Server;
 use crate::store::error::StoreError;
 use crate::store::postgres::{OnSessionLoss, OpenOptions};
-use crate::store::tests::{count_events, created, started, write};
+use crate::store::tests::{count_events, created, last_words, started, write};
 use crate::store::{SharedStore, Until, Write};
 use crate::wire::ids::SecId;
 use std::io::{BufRead, BufReader, Write as _};
@@ -89,8 +89,7 @@ async fn a_process_that_is_to_exit_does_so_at_the_first_loss() {
     let (owner, id) =
         (crate::store::sagas::Ownership { sec, generation: 1 }, crate::wire::ids::SagaId::random());
     let late = store.write(started(owner, id, 0), Until::Durable);
-    let reason =
-        tokio::task::spawn_blocking(move || reasons.recv()).await.expect("no panic").expect("a reason");
+    let reason = last_words(reasons).await.expect("a reason");
     assert!(reason.starts_with("the session with database postgresql://sagactl@127.0.0.1:"), "{reason}");
     drop((unanswered, late));
     server.start_again();

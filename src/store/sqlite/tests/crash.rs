@@ -5,7 +5,7 @@
 use super::{open, stopping};
 use crate::store::sagas::{Ownership, load_log};
 use crate::store::sqlite::SqliteStore;
-use crate::store::tests::ownership::not_ours;
+use crate::store::tests::ownership::unwaited_writes_of_anothers_saga_end_the_process;
 use crate::store::tests::{created, started};
 use crate::store::{SharedStore, Until};
 use crate::wire::ids::{SagaId, SecId};
@@ -99,18 +99,12 @@ async fn a_killed_process_leaves_a_prefix_with_all_that_was_acknowledged() {
 }
 
 #[tokio::test]
-async fn an_event_of_a_saga_that_is_anothers_ends_the_process_though_nobody_waits_for_it() {
+async fn what_nobody_waits_for_ends_the_process_too_if_its_saga_is_anothers() {
     let dir = tempfile::tempdir().expect("a scratch directory");
-    let path = dir.path().join("db");
-    let (options, reasons) = stopping();
-    let store: SharedStore = Arc::new(SqliteStore::open(&path, options).expect("a database"));
-    let (owner, id) = created(&store, SecId::random()).await;
-    store.write_unwaited(started(Ownership { generation: 9, ..owner }, id, 0));
-    let late = store.write(started(owner, id, 1), Until::Durable);
-    let reason =
-        tokio::task::spawn_blocking(move || reasons.recv()).await.expect("no panic").expect("a reason");
-    assert!(reason.ends_with(&format!("saga {id}: {}", not_ours())), "{reason}");
-    assert!(futures::FutureExt::now_or_never(late).is_none());
-    let reader = SqliteStore::open_read_only(&path).expect("it is there");
-    assert!(load_log(&reader, id).await.expect("it is readable").is_empty());
+    unwaited_writes_of_anothers_saga_end_the_process(|| {
+        let (options, reasons) = stopping();
+        let path = dir.path().join(SagaId::random().to_string());
+        (Arc::new(SqliteStore::open(&path, options).expect("a database")), reasons)
+    })
+    .await;
 }
