@@ -68,14 +68,14 @@ pub struct Write {
     pub statements: Vec<Statement>,
     /// The saga that this is part of, if its writes may go unwaited-for.
     pub lane: Option<Lane>,
-    /// The saga that must still be whose it was, if this is its effect on other tables.
+    /// The saga that must still be whose it was, if this is part of its log or its effect on other tables.
     pub hold: Option<Hold>,
 }
 
 /// What a SEC holds a saga by. A write that depends on it is refused as soon as the saga is somebody else's, and whoever
 /// moves the saga waits for a write that is under way.
 ///
-/// Events and states need none: their own statements ask.
+/// States need none: their own statements ask. Backends ask once for all of a saga's writes in one transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hold {
     /// The saga.

@@ -8,7 +8,7 @@
 
 use super::error::StoreError;
 use super::sql::{Row, Statement, Value};
-use super::{Store, Write};
+use super::{Hold, Store, Write};
 use crate::wire::ids::{NodeId, SagaId, SecId};
 use crate::wire::sagas::CachedState;
 use crate::wire::time::Time;
@@ -20,6 +20,13 @@ pub struct Ownership {
     pub sec: SecId,
     /// 1 at creation, raised by each re-assignment.
     pub generation: i64,
+}
+
+impl Ownership {
+    /// What a write of this saga depends on.
+    pub fn of(self, saga: SagaId) -> Hold {
+        Hold { saga, sec: self.sec, generation: self.generation }
+    }
 }
 
 /// A saga to be created.
@@ -136,13 +143,11 @@ pub fn create(saga: NewSaga) -> Write {
 /// The key is (saga, node, type), so a repeated write changes nothing. The same key with *other* data is refused like a
 /// lost saga: a log never holds two versions of what happened.
 pub fn record_event(owner: Ownership, event: Event) -> Write {
-    let lane = event.saga_id;
+    let saga = event.saga_id;
     Write::one(
         Statement::new(
             "INSERT INTO saga_node_event (saga_id, node_id, event_type, data, event_time, creator) \
-             VALUES ($1, $2, $3, $4, $5, \
-             (SELECT current_sec FROM saga WHERE id = $1 AND current_sec = $6 AND adopt_generation = $7 \
-             /*pg FOR SHARE*/)) \
+             VALUES ($1, $2, $3, $4, $5, $6) \
              ON CONFLICT (saga_id, node_id, event_type) DO UPDATE SET creator = saga_node_event.creator \
              WHERE saga_node_event.data IS NOT DISTINCT FROM excluded.data",
             vec![
@@ -152,12 +157,12 @@ pub fn record_event(owner: Ownership, event: Event) -> Write {
                 event.data.map_or(Value::Null, Value::Json),
                 event.time.into(),
                 owner.sec.into(),
-                Value::Int(owner.generation),
             ],
         )
-        .inserting_one_found(NOT_OURS),
+        .inserting_its_own(NOT_OURS),
     )
-    .in_lane(lane)
+    .in_lane(saga)
+    .held(Some(owner.of(saga)))
 }
 
 /// The fenced write that changes a saga's cached state. An abandoned saga stays abandoned.

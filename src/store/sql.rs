@@ -86,11 +86,9 @@ pub enum Expect {
     /// what that means (`"the saga is no longer ours"`). It is for statements that name a whole key, so that they cannot
     /// change more than one. Backends rely on it and treat one that does as what it is, a bug, by their fatal handler.
     One(&'static str),
-    /// The same for an INSERT that looks up whether it may: a column that must not be NULL is given by a subquery, and
-    /// if that finds nothing, the refusal means what no row means. `INSERT … SELECT … WHERE EXISTS` would say it more
-    /// plainly, but SQLite prepares itself to undo such a statement half-way, which makes it a quarter dearer. The row is
-    /// the statement's own: of several in a row it does not matter which comes first.
-    OneFound(&'static str),
+    /// The same for an INSERT whose row is nobody else's business: of several in a row it does not matter which comes
+    /// first.
+    OneOfItsOwn(&'static str),
 }
 
 /// One SQL statement with its parameters.
@@ -115,10 +113,9 @@ impl Statement {
         Self { expect: Expect::One(otherwise), ..self }
     }
 
-    /// The same, but it must insert one row with what its subquery finds; `otherwise` says what it means if that is
-    /// nothing. See [`Expect::OneFound`].
-    pub fn inserting_one_found(self, otherwise: &'static str) -> Self {
-        Self { expect: Expect::OneFound(otherwise), ..self }
+    /// The same of an INSERT whose place among others of the same text does not matter, see [`Expect::OneOfItsOwn`].
+    pub fn inserting_its_own(self, otherwise: &'static str) -> Self {
+        Self { expect: Expect::OneOfItsOwn(otherwise), ..self }
     }
 }
 

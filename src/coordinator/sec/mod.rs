@@ -51,7 +51,7 @@ use super::sagas::{Durability, Engine, Interrupts, SagaContext, SagaKind, SagaRe
 use crate::files::touch;
 use crate::store::error::{Refusal, Rule, StoreError};
 use crate::store::sagas::{IdempotencyKey, LoadedSaga, Ownership};
-use crate::store::{FatalHandler, Hold, SharedStore};
+use crate::store::{FatalHandler, SharedStore};
 use crate::wire::fault::Direction;
 use crate::wire::ids::{SagaId, SecId};
 use crate::wire::quiesce::QuiesceStatus;
@@ -526,11 +526,10 @@ impl Sagas {
     }
 
     fn context(&self, id: SagaId, owner: Ownership, durability: Durability) -> Arc<SagaContext> {
-        let Ownership { sec, generation } = owner;
         Arc::new(SagaContext {
             saga_id: id,
             store: Arc::clone(&self.inner.store),
-            hold: Some(Hold { saga: id, sec, generation }),
+            hold: Some(owner.of(id)),
             durability,
             demo_waits: Arc::clone(&self.inner.demo_waits),
             services: Arc::clone(&self.inner.services),

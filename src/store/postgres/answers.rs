@@ -26,7 +26,7 @@ pub(super) fn gather(
         // Once a statement has failed the server refuses all that follow, so the first answer that is no success tells.
         let (changed, refusal) = match answer {
             Ok(changed) => (changed, refusal_of(step, changed)?),
-            Err(error) => match classify(&error, step.expect()) {
+            Err(error) => match classify(&error) {
                 Trouble::Refused(refusal) => (0, Some(refusal)),
                 trouble => return Err(trouble),
             },
@@ -53,11 +53,11 @@ fn refusal_of(step: &Step<'_>, changed: u64) -> Result<Option<Refusal>, Trouble>
         return Ok(if changed == step.members.len() as u64 { None } else { row_count("of several") });
     }
     match step.expect() {
-        Expect::One(what) | Expect::OneFound(what) if changed == 0 => Ok(row_count(what)),
-        Expect::One(_) | Expect::OneFound(_) if changed > 1 => Err(Trouble::Hopeless(format!(
+        Expect::One(what) | Expect::OneOfItsOwn(what) if changed == 0 => Ok(row_count(what)),
+        Expect::One(_) | Expect::OneOfItsOwn(_) if changed > 1 => Err(Trouble::Hopeless(format!(
             "{changed} rows were changed by a statement that names one: {}",
             step.sql()
         ))),
-        Expect::One(_) | Expect::OneFound(_) | Expect::Any => Ok(None),
+        Expect::One(_) | Expect::OneOfItsOwn(_) | Expect::Any => Ok(None),
     }
 }

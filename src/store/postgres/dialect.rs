@@ -21,6 +21,10 @@
 //!                                                     WHERE id = given.c2
 //! ```
 //!
+//! What a row is to do about one that is there already (`ON CONFLICT …`) is left out at first. To look for it before
+//! inserting takes a search of its own, and nearly always finds nothing. If there is one, nothing of the whole statement is
+//! done, and the writer tries again with the clause.
+//!
 //! Only how many rows were changed in all comes back. [`can_be_grouped`] therefore admits only statements of which each
 //! changes exactly one row or is refused. If the sum is not the number of statements, or if the database refuses, nobody
 //! can tell whose fault it is, and the writer finds out by trying fewer at a time.
@@ -48,7 +52,7 @@ pub(super) fn translate(sql: &str) -> Cow<'_, str> {
 
 /// Whether statements of this text may be carried out as one.
 pub(super) fn can_be_grouped(statement: &Statement) -> bool {
-    let changes_one = matches!(statement.expect, Expect::One(_) | Expect::OneFound(_));
+    let changes_one = matches!(statement.expect, Expect::One(_) | Expect::OneOfItsOwn(_));
     let shape = Shape::of(statement.sql);
     match shape {
         // A list of values makes a row or is refused, unless it says what else to do about a conflict; then the count tells.
@@ -58,16 +62,28 @@ pub(super) fn can_be_grouped(statement: &Statement) -> bool {
     }
 }
 
+/// What a group of statements does about rows that are there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Conflicts {
+    /// It is refused as a whole.
+    Refused,
+    /// What the statements say.
+    Resolved,
+}
+
 /// The text for many, given the names of the parameters' types.
-pub(super) fn grouped(sql: &str, types: &[&str]) -> Option<String> {
+pub(super) fn grouped(sql: &str, types: &[&str], conflicts: Conflicts) -> Option<String> {
     let arrays: Vec<String> = (1..).zip(types).map(|(number, name)| format!("${number}::{name}[]")).collect();
     let columns: Vec<String> = (1..=types.len()).map(|number| format!("c{number}")).collect();
     let given = format!("unnest({}) AS given ({})", arrays.join(", "), columns.join(", "));
+    let resolved = |tail| if conflicts == Conflicts::Resolved { tail } else { "" };
     let grouped = match Shape::of(sql)? {
         Shape::InsertValues { head, values, tail } => {
+            let tail = resolved(tail);
             format!("{head}SELECT {} FROM {given}{tail}", by_column(values))
         }
         Shape::Select { head, list, rest, tail } => {
+            let tail = resolved(tail);
             format!("{head}{} FROM {given}, {}{tail}", by_column(list), by_column(rest))
         }
         Shape::Update { head, condition } => {
@@ -177,7 +193,9 @@ mod tests {
             ),
         ];
         for (one, many) in table {
-            assert_eq!(grouped(one, &["uuid", "text"]).as_deref(), Some(many));
+            assert_eq!(grouped(one, &["uuid", "text"], Conflicts::Resolved).as_deref(), Some(many));
+            let without = many.split_once(" ON CONFLICT").map_or(many, |(before, _)| before);
+            assert_eq!(grouped(one, &["uuid", "text"], Conflicts::Refused).as_deref(), Some(without));
         }
     }
 

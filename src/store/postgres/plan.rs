@@ -142,7 +142,7 @@ impl<'w> Draft<'w> {
             return;
         };
         // Two rows of one key are an error of PostgreSQL's. Then the writes are carried out one by one, so they must be two.
-        let adds_its_own = matches!(member.statement().expect, Expect::OneFound(_));
+        let adds_its_own = matches!(member.statement().expect, Expect::OneOfItsOwn(_));
         let earliest = match self.last.get(&lane) {
             None => self.line,
             Some(&(step, write))
@@ -177,6 +177,8 @@ impl<'w> Draft<'w> {
     fn draw_a_line(&mut self) {
         self.line = self.steps.len();
         self.open.clear();
+        // It may be what moves sagas.
+        self.held.clear();
     }
 }
 
@@ -257,7 +259,7 @@ mod tests {
         let one = |saga| (Some(saga), vec![0]);
         let mut writes = writes(&[one(1), one(1), one(2), (Some(1), vec![1]), one(1), (Some(2), vec![0, 0])]);
         for statement in writes.iter_mut().flat_map(|write| &mut write.statements) {
-            statement.expect = Expect::OneFound("one");
+            statement.expect = Expect::OneOfItsOwn("one");
         }
         assert_eq!(planned(&writes), [vec![1, 2, 3, 6], vec![4], vec![5, 7]]);
     }
@@ -298,7 +300,7 @@ mod tests {
             // Of the texts only the first can be an addition of a row.
             for statement in writes.iter_mut().flat_map(|write| &mut write.statements) {
                 if adds_rows && statement.sql == TEXTS[0] {
-                    statement.expect = Expect::OneFound("one");
+                    statement.expect = Expect::OneOfItsOwn("one");
                 }
             }
             let steps = Planner::default().plan(&writes);
@@ -315,7 +317,7 @@ mod tests {
                     let here = place[&number(statement)];
                     for &(other, lane, earlier, there) in &before {
                         let is_ordered = write.lane.is_none() || lane.is_none() || lane == write.lane;
-                        let may_share = matches!(statement.expect, Expect::OneFound(_))
+                        let may_share = matches!(statement.expect, Expect::OneOfItsOwn(_))
                             && earlier.sql == statement.sql
                             && write.lane.is_some()
                             && lane == write.lane

@@ -5,7 +5,7 @@ use super::session::{Purpose, STATEMENT_LIMIT, Session};
 use super::trouble::{Trouble, classify};
 use super::value;
 use crate::store::error::StoreError;
-use crate::store::sql::{Expect, Row, Statement};
+use crate::store::sql::{Row, Statement};
 use futures::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,7 +82,7 @@ impl Reader {
                     self.session = Some(session);
                     return rows.iter().map(value::row).collect();
                 }
-                Ok(Err(error)) => classify(&error, Expect::Any),
+                Ok(Err(error)) => classify(&error),
                 Err(_) => Trouble::Lost(format!("no answer within {}", humantime::format_duration(limit))),
             };
             match trouble {

@@ -1,6 +1,6 @@
 //! A connection that is set up for its purpose, with its prepared statements.
 
-use super::dialect::{grouped, translate};
+use super::dialect::{Conflicts, grouped, translate};
 use super::link::{Epoch, Link};
 use super::plan::{Key, Step, key};
 use super::target::{Connection, Target};
@@ -43,7 +43,7 @@ pub(super) struct Session {
     connection: Connection,
     epoch: Epoch,
     one: HashMap<Key, tokio_postgres::Statement>,
-    many: HashMap<Key, tokio_postgres::Statement>,
+    many: HashMap<(Key, Conflicts), tokio_postgres::Statement>,
 }
 
 impl Session {
@@ -92,20 +92,24 @@ impl Session {
     }
 
     /// Makes a step ready to be sent. To be called outside of transactions, which a mistake would end.
-    pub(super) async fn prepare_step<'s>(&mut self, step: &'s Step<'_>) -> Result<Call<'s>, Error> {
+    pub(super) async fn prepare_step<'s>(
+        &mut self,
+        step: &'s Step<'_>,
+        conflicts: Conflicts,
+    ) -> Result<Call<'s>, Error> {
         let params = |index: usize| step.members[index].statement().params.iter();
         let one = self.prepare(step.sql()).await?;
         if step.members.len() == 1 {
             return Ok(Call { prepared: one, arguments: params(0).map(Argument::One).collect() });
         }
-        let prepared = match self.many.get(&key(step.sql())) {
+        let prepared = match self.many.get(&(key(step.sql()), conflicts)) {
             Some(prepared) => prepared.clone(),
             None => {
                 let types: Vec<&str> = one.params().iter().map(|ty| ty.name()).collect();
                 // Only statements with such a form are planned into one step.
-                let sql = grouped(step.sql(), &types).expect("the text can be grouped");
+                let sql = grouped(step.sql(), &types, conflicts).expect("the text can be grouped");
                 let prepared = self.client().prepare(&sql).await?;
-                self.many.insert(key(step.sql()), prepared.clone());
+                self.many.insert((key(step.sql()), conflicts), prepared.clone());
                 prepared
             }
         };

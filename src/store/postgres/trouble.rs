@@ -2,7 +2,6 @@
 //! the end.
 
 use crate::store::error::{Refusal, Rule};
-use crate::store::sql::Expect;
 use std::error::Error as _;
 use std::io;
 use tokio_postgres::Error;
@@ -22,7 +21,7 @@ pub(super) enum Trouble {
 }
 
 /// Tells errors apart.
-pub(super) fn classify(error: &Error, expect: Expect) -> Trouble {
+pub(super) fn classify(error: &Error) -> Trouble {
     let Some(answer) = error.as_db_error() else {
         return if is_of_the_connection(error) {
             Trouble::Lost(said(error))
@@ -31,7 +30,7 @@ pub(super) fn classify(error: &Error, expect: Expect) -> Trouble {
         };
     };
     let code = answer.code();
-    if let Some(refusal) = refusal(answer, expect) {
+    if let Some(refusal) = refusal(answer) {
         return Trouble::Refused(refusal);
     }
     let text = said(error);
@@ -58,11 +57,8 @@ pub(super) fn classify(error: &Error, expect: Expect) -> Trouble {
 }
 
 /// The rule of the database that was broken, if it was that.
-fn refusal(answer: &DbError, expect: Expect) -> Option<Refusal> {
+fn refusal(answer: &DbError) -> Option<Refusal> {
     let code = answer.code();
-    if let (Expect::OneFound(what), true) = (expect, *code == SqlState::NOT_NULL_VIOLATION) {
-        return Some(Refusal { rule: Rule::RowCount, what: what.to_owned() });
-    }
     let rule = if *code == SqlState::UNIQUE_VIOLATION || *code == SqlState::EXCLUSION_VIOLATION {
         Rule::Unique
     } else if *code == SqlState::FOREIGN_KEY_VIOLATION || *code == SqlState::RESTRICT_VIOLATION {

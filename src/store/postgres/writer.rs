@@ -9,7 +9,8 @@
 //! A statement that PostgreSQL refuses ends the whole transaction, everybody's writes with it. Savepoints around each write
 //! would cost every batch for what few batches need. So a batch that does not go through is rolled back and carried out in
 //! parts, in order, each in a transaction of its own: what comes before the write at fault, that write, and what comes
-//! after it; or halves, if it is not known whose fault it is. A write that is alone in its transaction and is refused, is
+//! after it; or halves, if it is not known whose fault it is and not merely that of rows that are there already
+//! ([`Conflicts`]). A write that is alone in its transaction and is refused, is
 //! refused. What is in the database is a prefix of what was handed over at every moment, as it has to be.
 //!
 //! # Whether a commit took place
@@ -27,6 +28,7 @@
 //! Then this process ends.
 
 use super::answers::{Executed, gather};
+use super::dialect::Conflicts;
 use super::link::{Epoch, Link};
 use super::plan::{Planner, Step};
 use super::session::{Purpose, STATEMENT_LIMIT, Session};
@@ -34,7 +36,6 @@ use super::trouble::{Trouble, classify};
 use super::{Claim, Isolation};
 use crate::store::error::{Refusal, StoreError};
 use crate::store::queue::{Answer, Lanes, Message, Outcome};
-use crate::store::sql::Expect;
 use crate::store::{Applied, Lane, Write};
 use std::ops::Range;
 use std::sync::Arc;
@@ -113,10 +114,11 @@ impl Writer {
         let everything = 0..batch.len();
         let mut parts = vec![everything];
         let mut times_in_the_way = 0_u32;
+        let mut conflicts = Conflicts::Refused;
         while let Some(part) = parts.pop() {
             let Some(part) = self.up_to_a_closing(batch, part, &mut parts) else { continue };
             let (start, end) = (part.start, part.end);
-            match self.attempt(&batch[part.clone()]).await {
+            match self.attempt(&batch[part.clone()], conflicts).await {
                 Ok(Attempt::Committed(outcomes)) => tell(&mut batch[part], outcomes),
                 Ok(Attempt::Refused(place, refusal)) if part.len() == 1 => {
                     debug_assert_eq!(place, 0);
@@ -129,6 +131,10 @@ impl Writer {
                 }
                 Ok(Attempt::Unclear) if part.len() == 1 => {
                     return Err(Hopeless("what is wrong with a single write could not be told".to_owned()));
+                }
+                Ok(Attempt::Unclear) if conflicts == Conflicts::Refused => {
+                    conflicts = Conflicts::Resolved;
+                    parts.push(part);
                 }
                 Ok(Attempt::Unclear) => {
                     let middle = start + part.len() / 2;
@@ -209,7 +215,7 @@ impl Writer {
     }
 
     /// Tries to carry out and commit all of `part`.
-    async fn attempt(&mut self, part: &[Entry]) -> Result<Attempt, Trouble> {
+    async fn attempt(&mut self, part: &[Entry], conflicts: Conflicts) -> Result<Attempt, Trouble> {
         let mut outcomes = Vec::with_capacity(part.len());
         let mut places = Vec::with_capacity(part.len());
         let mut writes = Vec::with_capacity(part.len());
@@ -231,7 +237,7 @@ impl Writer {
             outcomes.extend(applied(vec![Vec::new(); writes.len()]));
             return Ok(Attempt::Committed(outcomes));
         }
-        let rows = match self.execute(&steps, writes.len()).await? {
+        let rows = match self.execute(&steps, writes.len(), conflicts).await? {
             Executed::Rows(rows) => rows,
             Executed::Refused(write, refusal) => return Ok(Attempt::Refused(places[write], refusal)),
             Executed::Unclear => return Ok(Attempt::Unclear),
@@ -246,18 +252,23 @@ impl Writer {
     }
 
     /// Carries steps out in a new transaction and leaves it open if everything is as expected, else rolls it back.
-    async fn execute(&mut self, steps: &[Step<'_>], writes: usize) -> Result<Executed, Trouble> {
+    async fn execute(
+        &mut self,
+        steps: &[Step<'_>],
+        writes: usize,
+        conflicts: Conflicts,
+    ) -> Result<Executed, Trouble> {
         let mark = self.claim.as_mut().map(Claim::next_mark);
         let mark = mark.as_ref().map(Step::of);
         let mut calls = Vec::with_capacity(steps.len() + 1);
         for step in mark.as_ref().into_iter().chain(steps) {
-            calls.push(in_time(self.session.prepare_step(step)).await?);
+            calls.push(in_time(self.session.prepare_step(step, conflicts)).await?);
         }
         let answers = in_time(self.session.send_all(self.isolation.begin(), &calls)).await?;
         let mut answers = answers.into_iter();
         if mark.is_some() {
             let marked = answers.next().expect("an answer for each call");
-            if marked.map_err(|error| classify(&error, Expect::Any))? != 1 {
+            if marked.map_err(|error| classify(&error))? != 1 {
                 self.roll_back().await?;
                 return Err(Trouble::Hopeless(self.why_fenced().await?));
             }
@@ -348,7 +359,7 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, tokio_postgres::Error
     let limit = STATEMENT_LIMIT + GRACE;
     match tokio::time::timeout(limit, answer).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(classify(&error, Expect::Any)),
+        Ok(Err(error)) => Err(classify(&error)),
         Err(_) => Err(Trouble::Lost(format!("no answer within {}", humantime::format_duration(limit)))),
     }
 }

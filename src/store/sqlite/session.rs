@@ -4,10 +4,10 @@ use super::refusal::classify;
 use super::statement::{bind, prepare};
 use crate::store::error::{Refusal, Rule};
 use crate::store::sql::{Expect, Statement};
-use crate::store::{Applied, Write};
+use crate::store::{Applied, Hold, Write};
 use rusqlite::{Connection, Error, ErrorCode};
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::thread;
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ pub(super) struct Session<'c> {
     connection: &'c Connection,
     log: &'c slog::Logger,
     prepared: HashMap<(*const u8, usize), rusqlite::Statement<'c>>,
+    /// What was found to be held in this transaction, and cannot have changed since.
+    held: HashSet<Hold>,
     begin: rusqlite::Statement<'c>,
     commit: rusqlite::Statement<'c>,
     save: rusqlite::Statement<'c>,
@@ -56,6 +58,7 @@ impl<'c> Session<'c> {
             connection,
             log,
             prepared: HashMap::new(),
+            held: HashSet::new(),
             begin: prepare("BEGIN IMMEDIATE")?,
             commit: prepare("COMMIT")?,
             save: prepare("SAVEPOINT one_write")?,
@@ -66,6 +69,7 @@ impl<'c> Session<'c> {
 
     /// Begins a transaction, however long somebody else holds the database.
     pub(super) fn begin(&mut self) -> Result<(), Fatal> {
+        self.held.clear();
         loop {
             match self.begin.raw_execute() {
                 Ok(_) => return Ok(()),
@@ -86,10 +90,17 @@ impl<'c> Session<'c> {
 
     /// Applies all of a write's statements or none.
     pub(super) fn apply(&mut self, write: &Write) -> Result<Result<Applied, Refusal>, Fatal> {
+        if write.lane.is_none() {
+            // It is no saga's own, so it may be what moves sagas.
+            self.held.clear();
+        }
         if let Some(hold) = write.hold
-            && let Err(refusal) = self.ask(&hold.statement())?
+            && !self.held.contains(&hold)
         {
-            return Ok(Err(refusal));
+            if let Err(refusal) = self.ask(&hold.statement())? {
+                return Ok(Err(refusal));
+            }
+            self.held.insert(hold);
         }
         let statements = &write.statements;
         // SQLite undoes a single statement that it refuses by itself, and one that changed too few rows changed none, so
@@ -118,8 +129,8 @@ impl<'c> Session<'c> {
         let prepared = self.prepared(question)?;
         let found = prepared.raw_query().next().map_err(Fatal::writing)?.is_some();
         Ok(match question.expect {
-            Expect::One(what) | Expect::OneFound(what) if !found => Err(row_count(what)),
-            Expect::One(_) | Expect::OneFound(_) | Expect::Any => Ok(()),
+            Expect::One(what) | Expect::OneOfItsOwn(what) if !found => Err(row_count(what)),
+            Expect::One(_) | Expect::OneOfItsOwn(_) | Expect::Any => Ok(()),
         })
     }
 
@@ -140,10 +151,7 @@ impl<'c> Session<'c> {
         let changed = match prepared.raw_execute() {
             Ok(changed) => changed as u64,
             Err(error) => {
-                let refusal = match statement.expect {
-                    Expect::OneFound(what) if is_missing_value(&error) => row_count(what),
-                    _ => classify(error).map_err(Fatal::writing)?,
-                };
+                let refusal = classify(error).map_err(Fatal::writing)?;
                 // A trigger or a conflict clause can end the whole transaction, everybody's writes with it.
                 if self.connection.is_autocommit() {
                     return Err(Fatal::Misbehaved(format!(
@@ -155,21 +163,16 @@ impl<'c> Session<'c> {
             }
         };
         match statement.expect {
-            Expect::One(what) | Expect::OneFound(what) if changed == 0 => Ok(Err(row_count(what))),
-            Expect::One(_) | Expect::OneFound(_) if changed > 1 => Err(Fatal::Misbehaved(format!(
+            Expect::One(what) | Expect::OneOfItsOwn(what) if changed == 0 => Ok(Err(row_count(what))),
+            Expect::One(_) | Expect::OneOfItsOwn(_) if changed > 1 => Err(Fatal::Misbehaved(format!(
                 "{changed} rows were changed by a statement that names one: {}",
                 statement.sql
             ))),
-            Expect::One(_) | Expect::OneFound(_) | Expect::Any => Ok(Ok(changed)),
+            Expect::One(_) | Expect::OneOfItsOwn(_) | Expect::Any => Ok(Ok(changed)),
         }
     }
 }
 
 fn row_count(what: &str) -> Refusal {
     Refusal { rule: Rule::RowCount, what: what.to_owned() }
-}
-
-fn is_missing_value(error: &Error) -> bool {
-    matches!(error, Error::SqliteFailure(failure, _)
-        if failure.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_NOTNULL)
 }

@@ -1,9 +1,9 @@
 //! A saga's log holds what happened, once.
 
 use super::{created, event, moment, refused, started, write};
-use crate::store::SharedStore;
 use crate::store::error::{Refusal, Rule};
 use crate::store::sagas::{Event, NOT_OURS, Ownership, load_log, record_event};
+use crate::store::{SharedStore, Until};
 use crate::wire::ids::{NodeId, SagaId, SecId};
 
 pub(crate) async fn events_read_back(store: &SharedStore) {
@@ -80,6 +80,26 @@ pub(crate) async fn the_same_event_with_other_data_is_refused(store: &SharedStor
     let log = load_log(&**store, id).await.expect("it is readable");
     let data: Vec<_> = log.iter().map(|event| event.data.as_deref()).collect();
     assert_eq!(data, versions);
+}
+
+pub(crate) async fn events_that_are_there_already_harm_no_others(store: &SharedStore) {
+    let sec = SecId::random();
+    let mut sagas = Vec::new();
+    for _ in 0..20 {
+        sagas.push(created(store, sec).await);
+    }
+    let done = |(owner, id), data| record_event(owner, event(id, 0, "succeeded", Some(data)));
+    write(store, done(sagas[7], "1")).await.expect("a new event");
+    write(store, done(sagas[13], "2")).await.expect("a new event");
+    // All at once, so that they are carried out together.
+    let outcomes = sagas.iter().map(|&saga| store.write(done(saga, "1"), Until::Durable));
+    let outcomes = futures::future::join_all(outcomes.collect::<Vec<_>>()).await;
+    for (number, (outcome, (_, id))) in outcomes.iter().zip(&sagas).enumerate() {
+        assert_eq!(outcome.is_ok(), number != 13, "{outcome:?}");
+        let log = load_log(&**store, *id).await.expect("it is readable");
+        let expected = if number == 13 { "2" } else { "1" };
+        assert_eq!(log.iter().map(|event| event.data.as_deref()).collect::<Vec<_>>(), [Some(expected)]);
+    }
 }
 
 pub(crate) async fn event_types_of_a_newer_writer_are_kept(store: &SharedStore) {

@@ -43,6 +43,7 @@ macro_rules! behaviour_suite {
                 sql_null_and_json_null_are_kept_apart,
                 recording_an_event_again_changes_nothing,
                 the_same_event_with_other_data_is_refused,
+                events_that_are_there_already_harm_no_others,
                 event_types_of_a_newer_writer_are_kept,
                 an_event_needs_its_saga,
             ],
