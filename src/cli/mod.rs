@@ -18,7 +18,7 @@ mod screen;
 mod suggest;
 
 use crate::coordinator::server::SagaSet;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use config::{Environment, GlobalArgs, Settings};
 use console::Console;
 use context::Context;
@@ -39,7 +39,7 @@ pub struct Cli {
     command: Command,
 }
 
-/// Every command. One more is one line here and one in [`dispatch`].
+/// Every command. One more is one line here, one in [`DESCRIPTIONS`] and one in [`dispatch`].
 #[derive(Debug, Subcommand)]
 enum Command {
     Status(commands::status::StatusArgs),
@@ -60,6 +60,31 @@ enum Command {
     Completions(commands::completions::CompletionsArgs),
 }
 
+/// How clap is told of the arguments of each command.
+const DESCRIPTIONS: [(&str, Describe); 16] = {
+    use commands::*;
+    [
+        ("status", status::StatusArgs::augment_args),
+        ("activate", activate::ActivateArgs::augment_args),
+        ("tasks", tasks::TasksArgs::augment_args),
+        ("why", why::WhyArgs::augment_args),
+        ("sagas", sagas::SagasArgs::augment_args),
+        ("secs", secs::SecsArgs::augment_args),
+        ("watch", watch::WatchArgs::augment_args),
+        ("watchdog", watchdog::WatchdogArgs::augment_args),
+        ("demo-saga", demo_saga::DemoSagaArgs::augment_args),
+        ("blast", blast::BlastArgs::augment_args),
+        ("check", check::CheckArgs::augment_args),
+        ("drill", drill::DrillArgs::augment_args),
+        ("quiesce", quiesce::QuiesceArgs::augment_args),
+        ("coordinator", coordinator::CoordinatorArgs::augment_args),
+        ("demo", demo::DemoArgs::augment_args),
+        ("completions", completions::CompletionsArgs::augment_args),
+    ]
+};
+
+type Describe = fn(clap::Command) -> clap::Command;
+
 impl Command {
     /// Whether `--url` may be repeated.
     fn looks_at_several(&self) -> bool {
@@ -75,8 +100,18 @@ impl Command {
 
 /// What the arguments ask for.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Failure> {
-    let matches = command().try_get_matches_from(arguments).map_err(Failure::from_clap)?;
-    Cli::from_arg_matches(&matches).map_err(Failure::from_clap)
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let parse_as = |command: clap::Command| Cli::from_arg_matches(&command.try_get_matches_from(&arguments)?);
+    // Either reads what is right in the same way. Help and errors are for the whole tree to give.
+    parse_as(branches(&arguments)).or_else(|_| parse_as(command())).map_err(Failure::from_clap)
+}
+
+/// Of the command tree, as much as these arguments could mean: to describe all of it to clap takes longer than most
+/// commands take for their answers.
+fn branches(arguments: &[OsString]) -> clap::Command {
+    let named = DESCRIPTIONS.iter().filter(|(name, _)| arguments.iter().any(|argument| argument == name));
+    let branches = named.map(|(name, describe)| describe(clap::Command::new(*name)));
+    GlobalArgs::augment_args(clap::Command::new("sagactl")).subcommands(branches)
 }
 
 /// The whole command tree, as clap knows it.
@@ -138,5 +173,39 @@ fn dispatch(command: Command, ctx: &mut Context<'_>, sagas: fn() -> SagaSet) -> 
         Command::Coordinator(args) => commands::coordinator::run(ctx, args, sagas),
         Command::Demo(args) => block_on(EndTheCommand, commands::demo::run(ctx, args)),
         Command::Completions(args) => commands::completions::run(ctx, args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_described() {
+        let whole = command();
+        let names: Vec<&str> = whole.get_subcommands().map(clap::Command::get_name).collect();
+        assert_eq!(DESCRIPTIONS.map(|(name, _)| name)[..], names);
+    }
+
+    #[test]
+    fn a_branch_is_read_as_the_whole_tree_is() {
+        for line in [
+            "status",
+            "--url http://127.0.0.1:1 -v status -v --limit 3 -o json --watch=5s",
+            "tasks show recovery --timeout 2s",
+            "demo-saga --yes create",
+            "sagas list --idle 1h --url http://status",
+            "--context status why demo",
+            "drill crash --cycles 2",
+            "coordinator run --data-dir blast",
+        ] {
+            let arguments: Vec<OsString> =
+                "sagactl".split(' ').chain(line.split(' ')).map(OsString::from).collect();
+            let parse_as = |command: clap::Command| {
+                let matches = command.try_get_matches_from(&arguments).expect(line);
+                format!("{:?}", Cli::from_arg_matches(&matches).expect(line))
+            };
+            assert_eq!(parse_as(branches(&arguments)), parse_as(command()));
+        }
     }
 }

@@ -1,29 +1,48 @@
 //! Looking at a SQLite file, whoever made it.
+//!
+//! Most questions are answered in less time than it takes to start a thread, so they are answered on the spot. The first
+//! that takes longer is handed over to a thread, with the connection, and all that come later go there too: whoever asks
+//! can then give up at a limit or be interrupted.
 
 use super::cell::Cell;
 use super::error::InspectError;
 use super::query::{Param, Query, RawRow};
 use super::source::{Engine, Index, Origin, Source, Table};
 use crate::store::error::StoreError;
-use crate::store::sqlite::connection::explain;
+use crate::store::sqlite::connection::{BUSY_TIMEOUT, explain};
 use crate::store::sqlite::reader::{self, Readers};
 use crate::store::sqlite::visitor::{Expect, Visitor};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, InterruptHandle, OptionalExtension, Statement};
+use rusqlite::{Connection, ErrorCode, InterruptHandle, OptionalExtension, Statement};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
-/// A file that is being looked at, by a thread of its own that answers one question after the other.
+/// How long a question may keep whoever asks it from everything else.
+const AT_ONCE: Duration = Duration::from_millis(2);
+
+/// Instructions of SQLite's machine between two looks at the clock: some tens of microseconds.
+const INSTRUCTIONS: i32 = 1000;
+
+/// A file that is being looked at.
 #[derive(Clone)]
 pub(super) struct File {
     url: String,
     path: PathBuf,
-    questions: Arc<Readers<Question, Vec<RawRow>>>,
+    answering: Arc<Mutex<Where>>,
     /// The number of the next question.
     next: Arc<AtomicU64>,
     under_way: Arc<Mutex<Option<UnderWay>>>,
+}
+
+/// Where questions are answered.
+enum Where {
+    /// On the spot; empty only while it moves.
+    Here(Option<Answering>),
+    /// By a thread, one after the other.
+    OnAThread(Readers<Question, Vec<RawRow>>),
 }
 
 /// What the thread is asked.
@@ -49,12 +68,9 @@ impl File {
             .visit(|connection| discover(connection, &url).map_err(|error| explain("read", &path, &error)))
             .map_err(failed)?;
         let under_way = Arc::default();
-        // One thread however much is asked at once: SQLite's connection does one thing at a time, and a short command
-        // would otherwise spend more on threads than on its questions.
-        let questions = Readers::start(vec![Answering { visitor, under_way: Arc::clone(&under_way) }])
-            .map_err(|error| failed(StoreError::Unavailable(format!("cannot start a thread: {error}"))))?;
-        let questions = Arc::new(questions);
-        Ok((Self { url, path, questions, next: Arc::default(), under_way }, source))
+        let here = Where::Here(Some(Answering { visitor, under_way: Arc::clone(&under_way) }));
+        let file = Self { url, path, answering: Arc::new(Mutex::new(here)), next: Arc::default(), under_way };
+        Ok((file, source))
     }
 
     /// The file, behind all links.
@@ -64,10 +80,16 @@ impl File {
 
     /// Asks, and waits no longer than `limit`.
     pub(super) async fn ask(&self, query: Query, limit: Duration) -> Result<Vec<RawRow>, InspectError> {
+        let failed = |error| InspectError::of_file(&self.url, error);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let answered = self.questions.hand_over(Question { number, query });
+        let asked =
+            self.answering.lock().unwrap_or_else(PoisonError::into_inner).ask(Question { number, query });
+        let answered = match asked.map_err(failed)? {
+            Asked::Answered(rows) => return Ok(rows),
+            Asked::HandedOver(answered) => answered,
+        };
         match tokio::time::timeout(limit, answered).await {
-            Ok(Ok(answer)) => answer.map_err(|error| InspectError::of_file(&self.url, error)),
+            Ok(Ok(answer)) => answer.map_err(failed),
             Ok(Err(_)) => Err(InspectError::Nonsense {
                 url: self.url.clone(),
                 reason: "reading it failed: this is a defect of sagactl".to_owned(),
@@ -86,10 +108,75 @@ impl File {
     }
 }
 
+/// What became of a question.
+enum Asked {
+    Answered(Vec<RawRow>),
+    HandedOver(oneshot::Receiver<Result<Vec<RawRow>, StoreError>>),
+}
+
+impl Where {
+    fn ask(&mut self, question: Question) -> Result<Asked, StoreError> {
+        if let Self::Here(here) = self {
+            let mut answering = here.take().expect("it is put back or moves");
+            if let Some(answer) = answering.answer_at_once(&question.query) {
+                *here = Some(answering);
+                return answer.map(Asked::Answered);
+            }
+            // One thread however much is asked: SQLite's connection does one thing at a time.
+            let thread = Readers::start(vec![answering])
+                .map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?;
+            *self = Self::OnAThread(thread);
+        }
+        match self {
+            Self::OnAThread(thread) => Ok(Asked::HandedOver(thread.hand_over(question))),
+            Self::Here(_) => unreachable!("it has just moved"),
+        }
+    }
+}
+
 /// What answers: the file, telling which question it is at.
 struct Answering {
     visitor: Visitor,
     under_way: Arc<Mutex<Option<UnderWay>>>,
+}
+
+impl Answering {
+    /// The answer if it is had at once.
+    fn answer_at_once(&mut self, query: &Query) -> Option<Result<Vec<RawRow>, StoreError>> {
+        let path = self.visitor.path().to_owned();
+        let takes_long = Arc::new(AtomicBool::new(false));
+        let answer = self.visitor.visit(|connection| {
+            let found = without_waiting(connection, &takes_long, |connection| rows(connection, query));
+            found.map_err(|error| explain("read", &path, &error))
+        });
+        (!takes_long.load(Ordering::Relaxed)).then_some(answer)
+    }
+}
+
+/// Asks, and gives up as soon as it takes long or something is to be waited for.
+fn without_waiting<T>(
+    connection: &mut Connection,
+    takes_long: &Arc<AtomicBool>,
+    ask: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let began = Instant::now();
+    let told = Arc::clone(takes_long);
+    let has_taken_long = move || {
+        let is_late = began.elapsed() > AT_ONCE;
+        told.fetch_or(is_late, Ordering::Relaxed);
+        is_late
+    };
+    connection.progress_handler(INSTRUCTIONS, Some(has_taken_long))?;
+    connection.busy_timeout(Duration::ZERO)?;
+    let answer = ask(connection);
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.progress_handler(0, None::<fn() -> bool>)?;
+    if let Err(error) = &answer
+        && error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+    {
+        takes_long.store(true, Ordering::Relaxed);
+    }
+    answer
 }
 
 impl reader::Source<Question, Vec<RawRow>> for Answering {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// How long SQLite itself waits for another process's lock before it reports one. Coordinators never share a database
 /// file, so this is somebody in SQLite's shell.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(in crate::store) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pages in the write-ahead log at which a commit also moves them into the database: 16 MiB. That costs the writer two
 /// more syncs and a write of each page changed, so it should be rare; recovering a log of this size takes some tens of

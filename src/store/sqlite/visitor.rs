@@ -84,11 +84,11 @@ impl Visitor {
     /// the files changed is thrown away.
     pub(in crate::store) fn visit<T>(
         &mut self,
-        mut look: impl FnMut(&Connection) -> Result<T, StoreError>,
+        mut look: impl FnMut(&mut Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         for _ in 0..ATTEMPTS {
-            let visit = self.take_visit()?;
-            let seen = look(&visit.connection);
+            let mut visit = self.take_visit()?;
+            let seen = look(&mut visit.connection);
             if visit.look.serves(self.look()?) {
                 self.visit = Some(visit);
                 return seen;
