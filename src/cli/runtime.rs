@@ -5,6 +5,7 @@
 
 use super::failure::{CommandResult, Failure, Kind};
 use std::future::Future;
+use std::pin::pin;
 
 /// Who acts on ^C while a command waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,11 +17,19 @@ pub enum Interrupts {
 }
 
 /// Runs a command that waits.
-pub fn block_on(interrupts: Interrupts, command: impl Future<Output = CommandResult>) -> CommandResult {
+///
+/// It is begun here and stays where it is: futures of commands are large, and so are the stacks of functions that hold
+/// several. A page of stack that is touched for the first time costs as much as some thousand instructions.
+#[inline(never)]
+pub fn block_on<F: Future<Output = CommandResult>>(
+    interrupts: Interrupts,
+    begin: impl FnOnce() -> F,
+) -> CommandResult {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Kind::Unusable, "starting the runtime").caused_by(&error))?;
+    let command = pin!(begin());
     let result = runtime.block_on(async {
         match interrupts {
             Interrupts::AreTheCommandsOwn => command.await,
