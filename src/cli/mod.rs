@@ -181,10 +181,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_command_is_described() {
-        let whole = command();
-        let names: Vec<&str> = whole.get_subcommands().map(clap::Command::get_name).collect();
-        assert_eq!(DESCRIPTIONS.map(|(name, _)| name)[..], names);
+    fn every_command_is_described_as_in_the_whole_tree() {
+        let inside = |command: &clap::Command| {
+            let arguments: Vec<_> =
+                command.get_arguments().map(|argument| argument.get_id().clone()).collect();
+            let commands: Vec<_> =
+                command.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
+            (command.get_name().to_owned(), arguments, commands)
+        };
+        let described = DESCRIPTIONS.map(|(name, describe)| inside(&describe(clap::Command::new(name))));
+        let whole: Vec<_> = Cli::command().get_subcommands().map(inside).collect();
+        assert_eq!(described[..], whole);
     }
 
     #[test]

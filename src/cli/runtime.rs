@@ -29,16 +29,20 @@ pub fn block_on<F: Future<Output = CommandResult>>(
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Kind::Unusable, "starting the runtime").caused_by(&error))?;
-    let command = pin!(begin());
-    let result = runtime.block_on(async {
-        match interrupts {
-            Interrupts::AreTheCommandsOwn => command.await,
-            Interrupts::EndTheCommand => tokio::select! {
-                result = command => result,
-                Ok(()) = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
-            },
-        }
-    });
+    let result = {
+        // What the command holds is dropped inside the runtime, whoever ends it.
+        let _inside = runtime.enter();
+        let command = pin!(begin());
+        runtime.block_on(async {
+            match interrupts {
+                Interrupts::AreTheCommandsOwn => command.await,
+                Interrupts::EndTheCommand => tokio::select! {
+                    result = command => result,
+                    Ok(()) = tokio::signal::ctrl_c() => Err(Failure::interrupted()),
+                },
+            }
+        })
+    };
     // A name that is still being looked up would otherwise hold the process until the resolver gives up.
     runtime.shutdown_background();
     result

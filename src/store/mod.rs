@@ -75,7 +75,8 @@ pub struct Write {
 /// What a SEC holds a saga by. A write that depends on it is refused as soon as the saga is somebody else's, and whoever
 /// moves the saga waits for a write that is under way.
 ///
-/// States need none: their own statements ask. Backends ask once for all of a saga's writes in one transaction.
+/// States need none: their own statements ask. Within a transaction backends ask once, and again only after a write that
+/// could have moved the saga.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hold {
     /// The saga.

@@ -4,7 +4,8 @@
 //!
 //! Every event and state write of a SEC is conditional on the saga still being its own: `current_sec` and
 //! `adopt_generation` must be what the SEC adopted. A SEC whose saga was moved to another owner therefore cannot write a
-//! thing, however late it wakes up. The condition is part of the statement, so there is no moment between check and write.
+//! thing, however late it wakes up. A state's condition is part of the statement; that of events and effects is a [`Hold`],
+//! asked in the same transaction under a lock that lasts until the commit. So there is no moment between check and write.
 
 use super::error::StoreError;
 use super::sql::{Row, Statement, Value};
@@ -138,7 +139,7 @@ pub fn create(saga: NewSaga) -> Write {
     Write::all(statements).in_lane(saga.id)
 }
 
-/// The fenced write that adds an event to a log.
+/// The fenced write that adds an event to a log. Its fence is the write's [`Hold`], not in the statement.
 ///
 /// The key is (saga, node, type), so a repeated write changes nothing. The same key with *other* data is refused like a
 /// lost saga: a log never holds two versions of what happened.

@@ -192,7 +192,8 @@ fn adopt(server: &Server) -> f64 {
     })
 }
 
-/// What most programs do: each write by itself, on whichever connection is free, a saga's one after another.
+/// What most programs do: each write by itself, on whichever connection is free, a saga's one after another. Without
+/// fences, which speaks for it.
 struct Pool {
     runtime: Handle,
     connections: Arc<Vec<Mutex<Connection>>>,

@@ -1,8 +1,8 @@
 //! Looking at a SQLite file, whoever made it.
 //!
 //! Most questions are answered in less time than it takes to start a thread, so they are answered on the spot. The first
-//! that takes longer is handed over to a thread, with the connection, and all that come later go there too: whoever asks
-//! can then give up at a limit or be interrupted.
+//! that takes longer is asked again on a thread, and all that come later go there too, as they do once much has been asked:
+//! whoever asks can then give up at a limit or be interrupted.
 
 use super::cell::Cell;
 use super::error::InspectError;
@@ -23,8 +23,11 @@ use tokio::sync::oneshot;
 /// How long a question may keep whoever asks it from everything else.
 const AT_ONCE: Duration = Duration::from_millis(2);
 
-/// Instructions of SQLite's machine between two looks at the clock: some tens of microseconds.
-const INSTRUCTIONS: i32 = 1000;
+/// How long all questions together may. Without a limit, who asks little very often would never hear of anything else.
+const AT_ONCE_IN_ALL: Duration = Duration::from_millis(20);
+
+/// Instructions of SQLite's machine between two looks at the clock: few, for each may read a page from a slow disk.
+const INSTRUCTIONS: i32 = 100;
 
 /// A file that is being looked at.
 #[derive(Clone)]
@@ -39,13 +42,13 @@ pub(super) struct File {
 
 /// Where questions are answered.
 enum Where {
-    /// On the spot; empty only while it moves.
-    Here(Option<Answering>),
+    /// On the spot, on which so much time was spent.
+    Here(Answering, Duration),
     /// By a thread, one after the other.
     OnAThread(Readers<Question, Vec<RawRow>>),
 }
 
-/// What the thread is asked.
+/// What is asked.
 struct Question {
     number: u64,
     query: Query,
@@ -68,7 +71,7 @@ impl File {
             .visit(|connection| discover(connection, &url).map_err(|error| explain("read", &path, &error)))
             .map_err(failed)?;
         let under_way = Arc::default();
-        let here = Where::Here(Some(Answering { visitor, under_way: Arc::clone(&under_way) }));
+        let here = Where::Here(Answering { visitor, under_way: Arc::clone(&under_way) }, Duration::ZERO);
         let file = Self { url, path, answering: Arc::new(Mutex::new(here)), next: Arc::default(), under_way };
         Ok((file, source))
     }
@@ -116,21 +119,25 @@ enum Asked {
 
 impl Where {
     fn ask(&mut self, question: Question) -> Result<Asked, StoreError> {
-        if let Self::Here(here) = self {
-            let mut answering = here.take().expect("it is put back or moves");
-            if let Some(answer) = answering.answer_at_once(&question.query) {
-                *here = Some(answering);
-                return answer.map(Asked::Answered);
+        let thread = match self {
+            Self::OnAThread(thread) => thread,
+            Self::Here(answering, spent) => {
+                if *spent < AT_ONCE_IN_ALL {
+                    let began = Instant::now();
+                    let answer = answering.answer_at_once(&question.query);
+                    *spent += began.elapsed();
+                    if let Some(answer) = answer {
+                        return answer.map(Asked::Answered);
+                    }
+                }
+                // One thread however much is asked: SQLite's connection does one thing at a time.
+                let thread = Readers::start(vec![answering.another()])
+                    .map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?;
+                *self = Self::OnAThread(thread);
+                return self.ask(question);
             }
-            // One thread however much is asked: SQLite's connection does one thing at a time.
-            let thread = Readers::start(vec![answering])
-                .map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?;
-            *self = Self::OnAThread(thread);
-        }
-        match self {
-            Self::OnAThread(thread) => Ok(Asked::HandedOver(thread.hand_over(question))),
-            Self::Here(_) => unreachable!("it has just moved"),
-        }
+        };
+        Ok(Asked::HandedOver(thread.hand_over(question)))
     }
 }
 
@@ -141,6 +148,11 @@ struct Answering {
 }
 
 impl Answering {
+    /// The same for a thread.
+    fn another(&self) -> Self {
+        Self { visitor: self.visitor.another(), under_way: Arc::clone(&self.under_way) }
+    }
+
     /// The answer if it is had at once.
     fn answer_at_once(&mut self, query: &Query) -> Option<Result<Vec<RawRow>, StoreError>> {
         let path = self.visitor.path().to_owned();
@@ -167,10 +179,10 @@ fn without_waiting<T>(
         is_late
     };
     connection.progress_handler(INSTRUCTIONS, Some(has_taken_long))?;
-    connection.busy_timeout(Duration::ZERO)?;
-    let answer = ask(connection);
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let answer = connection.busy_timeout(Duration::ZERO).and_then(|()| ask(connection));
+    let restored = connection.busy_timeout(BUSY_TIMEOUT);
     connection.progress_handler(0, None::<fn() -> bool>)?;
+    restored?;
     if let Err(error) = &answer
         && error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
     {

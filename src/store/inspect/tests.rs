@@ -159,6 +159,18 @@ async fn what_is_no_database_of_sagas_is_told_apart() {
 }
 
 #[tokio::test]
+async fn who_asks_little_very_often_is_heard_of_by_others() {
+    let (_directory, path) = file(OLD_AND_LAX);
+    let inspector = Inspector::open_file(&path, &OpenOptions::default()).await.expect("a database of sagas");
+    let endless = async {
+        loop {
+            inspector.load_saga(id()).await.expect("readable");
+        }
+    };
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(100), endless).await.is_err());
+}
+
+#[tokio::test]
 async fn a_question_that_takes_too_long_is_stopped() {
     let (_directory, path) = file(OLD_AND_LAX);
     let options =

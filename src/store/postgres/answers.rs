@@ -11,8 +11,8 @@ pub(super) enum Executed {
     Rows(Vec<Vec<u64>>),
     /// This write was refused.
     Refused(usize, Refusal),
-    /// One of several was.
-    Unclear,
+    /// One of several was, by this rule.
+    Unclear(Rule),
 }
 
 /// What the answers to all steps mean.
@@ -39,7 +39,7 @@ pub(super) fn gather(
                 }
             }
             (Some(refusal), [member]) => return Ok(Executed::Refused(member.write, refusal)),
-            (Some(_), _) => return Ok(Executed::Unclear),
+            (Some(refusal), _) => return Ok(Executed::Unclear(refusal.rule)),
         }
     }
     Ok(Executed::Rows(rows))

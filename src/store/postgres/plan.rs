@@ -286,6 +286,18 @@ mod tests {
         assert_eq!(kinds, [(false, 2), (true, 1), (true, 1), (true, 1)]);
     }
 
+    #[test]
+    fn a_saga_is_held_again_after_a_write_that_may_have_moved_it() {
+        let hold = Hold { saga: lane(1), sec: crate::wire::ids::SecId::random(), generation: 1 };
+        let mut writes = writes(&[(Some(1), vec![0]), (None, vec![1]), (Some(1), vec![0])]);
+        for write in writes.iter_mut().filter(|write| write.lane.is_some()) {
+            write.hold = Some(hold);
+        }
+        let steps = Planner::default().plan(&writes);
+        let kinds: Vec<bool> = steps.iter().map(|step| step.members[0].is_counted()).collect();
+        assert_eq!(kinds, [false, true, true, false, true]);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -9,9 +9,9 @@
 //! A statement that PostgreSQL refuses ends the whole transaction, everybody's writes with it. Savepoints around each write
 //! would cost every batch for what few batches need. So a batch that does not go through is rolled back and carried out in
 //! parts, in order, each in a transaction of its own: what comes before the write at fault, that write, and what comes
-//! after it; or halves, if it is not known whose fault it is and not merely that of rows that are there already
-//! ([`Conflicts`]). A write that is alone in its transaction and is refused, is
-//! refused. What is in the database is a prefix of what was handed over at every moment, as it has to be.
+//! after it; or halves, if it is not known whose fault it is. (If a row is in the way that is there already, the whole is
+//! tried once more, see [`Conflicts`].) A write that is alone in its transaction and is refused, is refused. What is in
+//! the database is a prefix of what was handed over at every moment, as it has to be.
 //!
 //! # Whether a commit took place
 //!
@@ -34,7 +34,7 @@ use super::plan::{Planner, Step};
 use super::session::{Purpose, STATEMENT_LIMIT, Session};
 use super::trouble::{Trouble, classify};
 use super::{Claim, Isolation};
-use crate::store::error::{Refusal, StoreError};
+use crate::store::error::{Refusal, Rule, StoreError};
 use crate::store::queue::{Answer, Lanes, Message, Outcome};
 use crate::store::{Applied, Lane, Write};
 use std::ops::Range;
@@ -86,8 +86,8 @@ enum Attempt {
     Committed(Vec<(usize, Outcome)>),
     /// With nothing, because this one was refused.
     Refused(usize, Refusal),
-    /// With nothing, because one that is not known was refused.
-    Unclear,
+    /// With nothing, because one that is not known was refused, by this rule.
+    Unclear(Rule),
     /// With a lost connection after the commit was sent; the outcomes if it took place.
     InDoubt(Vec<(usize, Outcome)>, String),
 }
@@ -129,14 +129,14 @@ impl Writer {
                     let around = [at + 1..end, at..at + 1, start..at];
                     parts.extend(around.into_iter().filter(|part| !part.is_empty()));
                 }
-                Ok(Attempt::Unclear) if part.len() == 1 => {
+                Ok(Attempt::Unclear(_)) if part.len() == 1 => {
                     return Err(Hopeless("what is wrong with a single write could not be told".to_owned()));
                 }
-                Ok(Attempt::Unclear) if conflicts == Conflicts::Refused => {
+                Ok(Attempt::Unclear(Rule::Unique)) if conflicts == Conflicts::Refused => {
                     conflicts = Conflicts::Resolved;
                     parts.push(part);
                 }
-                Ok(Attempt::Unclear) => {
+                Ok(Attempt::Unclear(_)) => {
                     let middle = start + part.len() / 2;
                     parts.extend([middle..end, start..middle]);
                 }
@@ -240,7 +240,7 @@ impl Writer {
         let rows = match self.execute(&steps, writes.len(), conflicts).await? {
             Executed::Rows(rows) => rows,
             Executed::Refused(write, refusal) => return Ok(Attempt::Refused(places[write], refusal)),
-            Executed::Unclear => return Ok(Attempt::Unclear),
+            Executed::Unclear(rule) => return Ok(Attempt::Unclear(rule)),
         };
         outcomes.extend(applied(rows));
         match in_time(self.session.client().batch_execute("COMMIT")).await {

@@ -90,10 +90,15 @@ impl<'c> Session<'c> {
 
     /// Applies all of a write's statements or none.
     pub(super) fn apply(&mut self, write: &Write) -> Result<Result<Applied, Refusal>, Fatal> {
+        let applied = self.apply_as_held(write);
         if write.lane.is_none() {
-            // It is no saga's own, so it may be what moves sagas.
+            // It was no saga's own, so it may be what moves sagas.
             self.held.clear();
         }
+        applied
+    }
+
+    fn apply_as_held(&mut self, write: &Write) -> Result<Result<Applied, Refusal>, Fatal> {
         if let Some(hold) = write.hold
             && !self.held.contains(&hold)
         {

@@ -71,7 +71,7 @@ impl Visitor {
     }
 
     /// Another visitor of the same database, for another thread.
-    pub(super) fn another(&self) -> Self {
+    pub(in crate::store) fn another(&self) -> Self {
         Self { path: self.path.clone(), expect: self.expect, visit: None }
     }
 

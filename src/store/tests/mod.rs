@@ -50,6 +50,7 @@ macro_rules! behaviour_suite {
             ownership: [
                 only_the_owner_at_its_generation_writes,
                 a_saga_that_moved_is_out_of_reach,
+                a_saga_that_moves_is_out_of_reach_at_once,
                 effects_need_the_saga_to_be_held,
                 states_follow_the_owner,
                 an_abandoned_saga_stays_abandoned,

@@ -3,7 +3,7 @@
 use super::{count_events, created, last_words, moment, refused, sql, started, write};
 use crate::store::error::{Refusal, Rule};
 use crate::store::sagas::{NOT_OURS, Ownership, abandon_unrecoverable, load_saga, update_state};
-use crate::store::sql::Statement;
+use crate::store::sql::{Statement, Value};
 use crate::store::{Hold, SharedStore, Until, Write};
 use crate::wire::ids::{SagaId, SecId};
 use crate::wire::sagas::CachedState;
@@ -39,11 +39,7 @@ pub(crate) async fn a_saga_that_moved_is_out_of_reach(store: &SharedStore) {
     let (before, id) = created(store, SecId::random()).await;
     write(store, started(before, id, 0)).await.expect("still the owner");
     let after = Ownership { sec: SecId::random(), generation: 2 };
-    let moved = sql(
-        "UPDATE saga SET current_sec = $1, adopt_generation = 2 WHERE id = $2",
-        vec![after.sec.into(), id.into()],
-    );
-    write(store, moved).await.expect("an operator's change");
+    write(store, moved(id, after)).await.expect("an operator's change");
     // Not even what it has written itself may be written again.
     assert_eq!(refused(store, started(before, id, 0)).await, not_ours());
     assert_eq!(refused(store, started(before, id, 1)).await, not_ours());
@@ -55,6 +51,31 @@ pub(crate) async fn a_saga_that_moved_is_out_of_reach(store: &SharedStore) {
     let log = load_saga(&**store, id).await.expect("it is readable").expect("it is there").events;
     let writers: Vec<_> = log.iter().map(|event| event.creator).collect();
     assert_eq!(writers, [before.sec, after.sec]);
+}
+
+pub(crate) async fn a_saga_that_moves_is_out_of_reach_at_once(store: &SharedStore) {
+    let (before, id) = created(store, SecId::random()).await;
+    let after = Ownership { sec: SecId::random(), generation: 2 };
+    let writes = [
+        started(before, id, 0),
+        started(before, id, 1),
+        moved(id, after),
+        started(before, id, 2),
+        started(after, id, 3),
+    ];
+    // All at once, so that what was held before is fresh in the writer's memory.
+    let outcomes: Vec<_> = writes.into_iter().map(|write| store.write(write, Until::Durable)).collect();
+    let applied: Vec<bool> = futures::future::join_all(outcomes).await.iter().map(Result::is_ok).collect();
+    assert_eq!(applied, [true, true, true, false, true]);
+    assert_eq!(count_events(&**store, id).await, 3);
+}
+
+/// What an operator does to a saga.
+pub(crate) fn moved(id: SagaId, to: Ownership) -> Write {
+    sql(
+        "UPDATE saga SET current_sec = $1, adopt_generation = $2 WHERE id = $3",
+        vec![to.sec.into(), Value::Int(to.generation), id.into()],
+    )
 }
 
 /// A row of a saga that needs it to be held.

@@ -63,6 +63,30 @@ async fn in_a_batch_each_refusal_finds_its_write_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_row_that_is_there_already_costs_one_more_attempt_and_no_search_for_it() {
+    let database = Server::shared().database();
+    let options = calm();
+    let sec = options.sec.expect("it writes");
+    let store = open(&database, options);
+    let mut sagas = Vec::new();
+    for _ in 0..64 {
+        sagas.push(created(&store, SecId::random()).await);
+    }
+    let event = |&(owner, id): &(Ownership, SagaId)| started(owner, id, 0);
+    all_at_once(&store, vec![event(&sagas[50])]).await;
+    let attempts = || -> i64 {
+        let number = database.sql(&format!("SELECT writer_batch FROM sec WHERE id = '{sec}'"));
+        number.parse().expect("a number")
+    };
+    let before = attempts();
+    for outcome in all_at_once(&store, sagas.iter().map(event).collect()).await {
+        assert_eq!(outcome.expect("the same event, or a new one"), [1]);
+    }
+    // Two batches, perhaps three, and one more attempt; to search by halves would take a dozen.
+    assert!((2..8).contains(&(attempts() - before)), "{}", attempts() - before);
+}
+
+#[tokio::test]
 async fn a_saga_and_its_events_may_come_in_one_batch() {
     let database = Server::shared().database();
     let store = open(&database, calm());

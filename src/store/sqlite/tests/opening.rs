@@ -3,8 +3,10 @@
 use super::{open, stopping, unusable, wait_until};
 use crate::store::Until;
 use crate::store::error::StoreError;
+use crate::store::sagas::Ownership;
 use crate::store::schema::CURRENT_VERSION;
 use crate::store::sqlite::{OpenOptions, SqliteStore};
+use crate::store::tests::ownership::moved;
 use crate::store::tests::{count_events, created, started, write};
 use crate::wire::ids::SecId;
 use rusqlite::Connection;
@@ -14,6 +16,21 @@ use std::time::Duration;
 
 fn try_open(path: &Path) -> Result<SqliteStore, StoreError> {
     SqliteStore::open(path, stopping().0)
+}
+
+#[tokio::test]
+async fn a_saga_that_somebody_else_moves_is_out_of_reach_in_the_next_transaction() {
+    let directory = tempfile::tempdir().expect("a scratch directory");
+    let path = directory.path().join("sagas.db");
+    let store = open(&path);
+    let (owner, id) = created(&store, SecId::random()).await;
+    write(&store, started(owner, id, 0)).await.expect("still the owner");
+    let operator = open(&path);
+    let after = Ownership { sec: SecId::random(), generation: 2 };
+    write(&operator, moved(id, after)).await.expect("an operator's change");
+    assert!(
+        matches!(write(&store, started(owner, id, 1)).await, Err(StoreError::Refused(why)) if why.is_fence())
+    );
 }
 
 #[tokio::test]
