@@ -1,6 +1,6 @@
 //! What can go wrong with the database, by what a caller does about it.
 
-use std::fmt;
+use std::{fmt, io};
 
 /// A write or a read that did not happen as asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -34,6 +34,11 @@ impl StoreError {
     /// Whether trying the same again may help.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
+    }
+
+    /// For a thread that could not be started.
+    pub(super) fn no_thread(error: io::Error) -> Self {
+        Self::Unavailable(format!("cannot start a thread: {error}"))
     }
 }
 

@@ -47,7 +47,7 @@ pub mod secs;
 pub mod sql;
 pub mod sqlite;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use async_trait::async_trait;
 use error::StoreError;

@@ -91,6 +91,16 @@ pub enum Expect {
     OneOfItsOwn(&'static str),
 }
 
+impl Expect {
+    /// If it must be exactly one row: what it means if there is none.
+    pub fn otherwise(self) -> Option<&'static str> {
+        match self {
+            Self::Any => None,
+            Self::One(otherwise) | Self::OneOfItsOwn(otherwise) => Some(otherwise),
+        }
+    }
+}
+
 /// One SQL statement with its parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statement {

@@ -8,6 +8,7 @@ use crate::coordinator::sagas::{Action, ActionFailure, Effect, Inputs, effect, s
 use crate::store::sagas::{Event, load_log, load_saga};
 use crate::store::sql::{Statement, Value};
 use crate::store::sqlite::{OpenOptions, SqliteStore};
+use crate::store::tests::ownership::moved;
 use crate::store::{Until, Write};
 use crate::wire::ids::NodeId;
 use crate::wire::sagas::TakesEffect;
@@ -326,11 +327,8 @@ async fn a_saga_taken_away_while_it_runs_ends_the_process_before_anything_of_it_
 
 /// Makes a saga another SEC's.
 async fn take_away(bench: &Bench, id: SagaId) {
-    let take_away = Statement::new(
-        "UPDATE saga SET current_sec = $1, adopt_generation = 2 WHERE id = $2",
-        vec![SecId::random().into(), id.into()],
-    );
-    bench.store.write(Write::one(take_away), Until::Durable).await.expect("taken away");
+    let moved = moved(id, Ownership { sec: SecId::random(), generation: 2 });
+    bench.store.write(moved, Until::Durable).await.expect("taken away");
 }
 
 /// A saga as a crashed coordinator would have left it, with this log.

@@ -131,9 +131,7 @@ impl Where {
                     }
                 }
                 // One thread however much is asked: SQLite's connection does one thing at a time.
-                let thread = Readers::start(vec![answering.another()])
-                    .map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?;
-                *self = Self::OnAThread(thread);
+                *self = Self::OnAThread(Readers::start(vec![answering.another()])?);
                 return self.ask(question);
             }
         };

@@ -3,7 +3,6 @@
 use super::plan::Step;
 use super::trouble::{Trouble, classify};
 use crate::store::error::{Refusal, Rule};
-use crate::store::sql::Expect;
 
 /// What came of steps before the commit.
 pub(super) enum Executed {
@@ -52,12 +51,12 @@ fn refusal_of(step: &Step<'_>, changed: u64) -> Result<Option<Refusal>, Trouble>
         // Each changes one row or is refused.
         return Ok(if changed == step.members.len() as u64 { None } else { row_count("of several") });
     }
-    match step.expect() {
-        Expect::One(what) | Expect::OneOfItsOwn(what) if changed == 0 => Ok(row_count(what)),
-        Expect::One(_) | Expect::OneOfItsOwn(_) if changed > 1 => Err(Trouble::Hopeless(format!(
+    match step.expect().otherwise() {
+        Some(what) if changed == 0 => Ok(row_count(what)),
+        Some(_) if changed > 1 => Err(Trouble::Hopeless(format!(
             "{changed} rows were changed by a statement that names one: {}",
             step.sql()
         ))),
-        Expect::One(_) | Expect::OneOfItsOwn(_) | Expect::Any => Ok(None),
+        Some(_) | None => Ok(None),
     }
 }

@@ -29,7 +29,7 @@
 //! changes exactly one row or is refused. If the sum is not the number of statements, or if the database refuses, nobody
 //! can tell whose fault it is, and the writer finds out by trying fewer at a time.
 
-use crate::store::sql::{Expect, Statement};
+use crate::store::sql::Statement;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -52,7 +52,7 @@ pub(super) fn translate(sql: &str) -> Cow<'_, str> {
 
 /// Whether statements of this text may be carried out as one.
 pub(super) fn can_be_grouped(statement: &Statement) -> bool {
-    let changes_one = matches!(statement.expect, Expect::One(_) | Expect::OneOfItsOwn(_));
+    let changes_one = statement.expect.otherwise().is_some();
     let shape = Shape::of(statement.sql);
     match shape {
         // A list of values makes a row or is refused, unless it says what else to do about a conflict; then the count tells.
@@ -79,12 +79,10 @@ pub(super) fn grouped(sql: &str, types: &[&str], conflicts: Conflicts) -> Option
     let resolved = |tail| if conflicts == Conflicts::Resolved { tail } else { "" };
     let grouped = match Shape::of(sql)? {
         Shape::InsertValues { head, values, tail } => {
-            let tail = resolved(tail);
-            format!("{head}SELECT {} FROM {given}{tail}", by_column(values))
+            format!("{head}SELECT {} FROM {given}{}", by_column(values), resolved(tail))
         }
         Shape::Select { head, list, rest, tail } => {
-            let tail = resolved(tail);
-            format!("{head}{} FROM {given}, {}{tail}", by_column(list), by_column(rest))
+            format!("{head}{} FROM {given}, {}{}", by_column(list), by_column(rest), resolved(tail))
         }
         Shape::Update { head, condition } => {
             format!("{} FROM {given} WHERE {}", by_column(head), by_column(condition))

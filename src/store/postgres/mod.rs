@@ -266,15 +266,14 @@ fn start_thread<T: Send + 'static>(
     name: &str,
     run: impl AsyncFnOnce(mpsc::SyncSender<Result<T, StoreError>>) + Send + 'static,
 ) -> Result<T, StoreError> {
-    let no_thread = |error| StoreError::Unavailable(format!("cannot start a thread: {error}"));
     let (opened, answer) = mpsc::sync_channel(1);
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(run(opened)),
-            Err(error) => drop(opened.send(Err(no_thread(error)))),
+            Err(error) => drop(opened.send(Err(StoreError::no_thread(error)))),
         })
-        .map_err(no_thread)?;
+        .map_err(StoreError::no_thread)?;
     answer.recv().unwrap_or_else(|_| Err(StoreError::Unavailable(format!("thread {name} ended early"))))
 }
 

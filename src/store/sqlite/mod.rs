@@ -119,10 +119,8 @@ impl SqliteStore {
             connection.pragma_update(None, "max_page_count", pages).expect("a pragma of SQLite's");
         }
         let companions = (0..READERS).map(|_| Companion::open(&path)).collect::<Result<Vec<_>, _>>()?;
-        let no_thread = |error| StoreError::Unavailable(format!("cannot start a thread: {error}"));
-        let readers = Readers::start(companions).map_err(no_thread)?;
-        let writer =
-            Writer::start(connection, Arc::clone(&path), options.log, options.on_fatal).map_err(no_thread)?;
+        let readers = Readers::start(companions)?;
+        let writer = Writer::start(connection, Arc::clone(&path), options.log, options.on_fatal)?;
         Ok(Self { path, writer: Some(writer), readers })
     }
 
@@ -138,8 +136,7 @@ impl SqliteStore {
         let first = Visitor::open(&path, Expect::OurSchema)?;
         let others: Vec<Visitor> = (1..VISITORS).map(|_| first.another()).collect();
         let visitors = std::iter::once(first).chain(others).collect();
-        let readers = Readers::start(visitors)
-            .map_err(|error| StoreError::Unavailable(format!("cannot start a thread: {error}")))?;
+        let readers = Readers::start(visitors)?;
         Ok(Self { path, writer: None, readers })
     }
 

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::{io, thread};
+use std::thread;
 use tokio::sync::oneshot;
 
 /// Something that answers one question after the other.
@@ -30,14 +30,15 @@ struct Job<Q, A> {
 
 impl<Q: Send + 'static, A: Send + 'static> Readers<Q, A> {
     /// Starts one thread per source.
-    pub(in crate::store) fn start(sources: Vec<impl Source<Q, A>>) -> io::Result<Self> {
+    pub(in crate::store) fn start(sources: Vec<impl Source<Q, A>>) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel();
         let jobs = Arc::new(Mutex::new(jobs));
         for (index, source) in (1..).zip(sources) {
             let jobs = Arc::clone(&jobs);
             thread::Builder::new()
                 .name(format!("sqlite-reader-{index}"))
-                .spawn(move || serve(&jobs, source))?;
+                .spawn(move || serve(&jobs, source))
+                .map_err(StoreError::no_thread)?;
         }
         Ok(Self { queue })
     }

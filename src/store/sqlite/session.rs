@@ -3,7 +3,7 @@
 use super::refusal::classify;
 use super::statement::{bind, prepare};
 use crate::store::error::{Refusal, Rule};
-use crate::store::sql::{Expect, Statement};
+use crate::store::sql::Statement;
 use crate::store::{Applied, Hold, Write};
 use rusqlite::{Connection, Error, ErrorCode};
 use std::collections::hash_map::Entry;
@@ -133,9 +133,9 @@ impl<'c> Session<'c> {
     fn ask(&mut self, question: &Statement) -> Result<Result<(), Refusal>, Fatal> {
         let prepared = self.prepared(question)?;
         let found = prepared.raw_query().next().map_err(Fatal::writing)?.is_some();
-        Ok(match question.expect {
-            Expect::One(what) | Expect::OneOfItsOwn(what) if !found => Err(row_count(what)),
-            Expect::One(_) | Expect::OneOfItsOwn(_) | Expect::Any => Ok(()),
+        Ok(match question.expect.otherwise() {
+            Some(what) if !found => Err(row_count(what)),
+            Some(_) | None => Ok(()),
         })
     }
 
@@ -167,13 +167,13 @@ impl<'c> Session<'c> {
                 return Ok(Err(refusal));
             }
         };
-        match statement.expect {
-            Expect::One(what) | Expect::OneOfItsOwn(what) if changed == 0 => Ok(Err(row_count(what))),
-            Expect::One(_) | Expect::OneOfItsOwn(_) if changed > 1 => Err(Fatal::Misbehaved(format!(
+        match statement.expect.otherwise() {
+            Some(what) if changed == 0 => Ok(Err(row_count(what))),
+            Some(_) if changed > 1 => Err(Fatal::Misbehaved(format!(
                 "{changed} rows were changed by a statement that names one: {}",
                 statement.sql
             ))),
-            Expect::One(_) | Expect::OneOfItsOwn(_) | Expect::Any => Ok(Ok(changed)),
+            Some(_) | None => Ok(Ok(changed)),
         }
     }
 }

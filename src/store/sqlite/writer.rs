@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::{io, thread};
+use std::thread;
 use tokio::sync::oneshot;
 
 /// Messages that one transaction takes at most. At some 3 µs each a full one holds the first in it up for about 10 ms; a
@@ -36,23 +36,26 @@ impl Writer {
         path: Arc<Path>,
         log: slog::Logger,
         on_fatal: FatalHandler,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, StoreError> {
         let (queue, messages) = mpsc::channel();
-        thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || {
-            // Declared out here so that those who wait are still waiting, and not told anything, when the fatal handler
-            // is called.
-            let mut unanswered = Unanswered::default();
-            let run = || run(&connection, &messages, &mut unanswered, &log);
-            let reason = match catch_unwind(AssertUnwindSafe(run)) {
-                Ok(Ok(())) => return,
-                Ok(Err(Fatal::Sqlite { doing, error })) => {
-                    format!("cannot {doing} database {}: {}", path.display(), cause(&path, &error))
-                }
-                Ok(Err(Fatal::Misbehaved(what))) => format!("database {}: {what}", path.display()),
-                Err(_) => format!("the writer of database {} panicked", path.display()),
-            };
-            match on_fatal(&reason) {}
-        })?;
+        thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || {
+                // Declared out here so that those who wait are still waiting, and not told anything, when the fatal handler
+                // is called.
+                let mut unanswered = Unanswered::default();
+                let run = || run(&connection, &messages, &mut unanswered, &log);
+                let reason = match catch_unwind(AssertUnwindSafe(run)) {
+                    Ok(Ok(())) => return,
+                    Ok(Err(Fatal::Sqlite { doing, error })) => {
+                        format!("cannot {doing} database {}: {}", path.display(), cause(&path, &error))
+                    }
+                    Ok(Err(Fatal::Misbehaved(what))) => format!("database {}: {what}", path.display()),
+                    Err(_) => format!("the writer of database {} panicked", path.display()),
+                };
+                match on_fatal(&reason) {}
+            })
+            .map_err(StoreError::no_thread)?;
         Ok(Self { queue })
     }
 
