@@ -149,7 +149,7 @@ async fn open(
     statement_timeout: Duration,
     retry: RetryScope,
 ) -> Result<Inspector, InspectError> {
-    let options = OpenOptions { connect_timeout, statement_timeout, retry };
+    let options = OpenOptions { connect_timeout, statement_timeout, retry, ..OpenOptions::default() };
     match url {
         DbUrl::Sqlite(path) => Inspector::open_file(path, &options).await,
         DbUrl::Postgresql(url) => Inspector::open_server(url, &options).await,

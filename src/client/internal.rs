@@ -8,6 +8,8 @@ use super::transport::{Answer, Client, Content};
 use crate::wire::bgtasks::{ActivateRequest, BackgroundTask, ITERATIONS_HEADER};
 use crate::wire::ids::{DemoSagaId, SagaId};
 use crate::wire::info::Info;
+use crate::wire::overview::DatabaseOverview;
+use crate::wire::part::Part;
 use crate::wire::quiesce::QuiesceStatus;
 use crate::wire::sagas::{DemoSaga, InjectErrorRequest, InjectedError, Saga};
 use http::HeaderMap;
@@ -44,6 +46,17 @@ pub struct FetchedQuiesce {
     pub raw: Value,
 }
 
+/// Everything at a glance, as we understand it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FetchedOverview {
+    /// Who the coordinator is.
+    pub info: Info,
+    /// The task `saga_recovery`.
+    pub task: FetchedTask,
+    /// What the database says.
+    pub database: Part<DatabaseOverview>,
+}
+
 /// One entry of the list of background tasks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListedTask {
@@ -58,6 +71,14 @@ pub struct ListedTask {
 pub struct Activation {
     /// For each task the first iteration that begins after the request. Ours only; `None` from a Nexus.
     pub iterations: Option<BTreeMap<String, u64>>,
+}
+
+/// [`crate::wire::overview::Overview`] with a task that is to be read in two ways.
+#[derive(Deserialize)]
+struct Overview {
+    info: Info,
+    task: Box<RawValue>,
+    database: Part<DatabaseOverview>,
 }
 
 #[derive(Deserialize)]
@@ -161,12 +182,18 @@ impl Client {
 
     /// Who the coordinator is; `None` if it does not say, as a Nexus.
     pub async fn fetch_info(&self) -> Result<Option<Info>, CallError> {
-        let call = Call::new(Operation::FetchInfo);
-        match self.succeed(&call, &[], None).await {
-            Ok(answer) => self.read(call, &answer).map(Some),
-            Err(error) if error.is_unknown_operation() => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.fetch_if_known(Operation::FetchInfo).await
+    }
+
+    /// Everything at a glance; `None` if the coordinator has no such operation, as a Nexus.
+    pub async fn fetch_overview(&self) -> Result<Option<FetchedOverview>, CallError> {
+        let Some(Overview { info, task, database }) = self.fetch_if_known(Operation::FetchOverview).await?
+        else {
+            return Ok(None);
+        };
+        let task = read_task(task.get().as_bytes())
+            .map_err(|error| self.unreadable(Call::new(Operation::FetchOverview), error))?;
+        Ok(Some(FetchedOverview { info, task, database }))
     }
 
     /// Whether the coordinator takes sagas and what it has left; `None` if it cannot be asked to quiesce at all, as Nexuses
@@ -188,6 +215,18 @@ impl Client {
         match self.succeed(&call, &[], None).await {
             Ok(_) => Ok(true),
             Err(error) if error.is_unknown_operation() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What only some coordinators say.
+    async fn fetch_if_known<T: DeserializeOwned>(
+        &self,
+        operation: Operation,
+    ) -> Result<Option<T>, CallError> {
+        match self.fetch(&Call::new(operation), &[]).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.is_unknown_operation() => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -22,7 +22,7 @@ pub mod tls;
 pub mod token;
 mod transport;
 
-pub use internal::{Activation, FetchedQuiesce, FetchedTask, ListedTask};
+pub use internal::{Activation, FetchedOverview, FetchedQuiesce, FetchedTask, ListedTask};
 pub use transport::{Client, Config, Event, RetryNotice, time_for_finding_out};
 
 /// Why no client could be made.

@@ -122,6 +122,8 @@ operations! {
         "found out from the saga's state";
     /// Who the coordinator is. Ours only.
     FetchInfo: Internal GET "/info", Safe, "fetching the coordinator's info", ASKED_AGAIN;
+    /// Who the coordinator is, and what its database says of its sagas. Ours only.
+    FetchOverview: Internal GET "/overview", Safe, "fetching the coordinator's overview", ASKED_AGAIN;
     /// Whether the coordinator takes sagas, and what it has left.
     FetchQuiesce: Internal GET "/quiesce", Safe, "asking whether it is quiescing", ASKED_AGAIN;
     // It goes one way only, and whoever goes it already goes on.

@@ -15,6 +15,7 @@ use super::access::Access;
 use super::access::guard::{Guard, LoggedIn};
 use super::access::hosts::Hosts;
 use super::access::session::Sessions;
+use super::api::internal::LookAtDatabase;
 use super::api::{external, internal};
 use super::background::driver::{Driver, TaskInfo, Waker};
 use super::background::tasks::saga_recovery::{RecoveryStatus, SagaRecovery};
@@ -105,6 +106,8 @@ pub struct Config {
     pub sagas: SagaSet,
     /// Takes faults and runs sagas for drills. Never in production: whoever reaches the internal API can then kill it.
     pub allow_faults: bool,
+    /// Tells operators what the database says; `observe::lookout` does, for any database.
+    pub look_at_database: LookAtDatabase,
     /// Ends the process when going on would break a promise; must not return.
     pub on_fatal: FatalHandler,
     /// Where it logs.
@@ -280,6 +283,7 @@ impl Coordinator {
             guard: internal_guard,
             sagas: sagas.clone(),
             info: Box::new(info),
+            look_at_database: config.look_at_database,
             drills: faults.map(|faults| internal::Drills {
                 faults,
                 kinds: drilled,
@@ -398,6 +402,7 @@ struct Internal {
     guard: Guard,
     sagas: Sagas,
     info: Box<dyn Fn(&str) -> Info + Send + Sync>,
+    look_at_database: LookAtDatabase,
     drills: Option<internal::Drills>,
     recovery: (SagaRecovery, Waker, Duration),
     heartbeat: SecHeartbeat,
@@ -413,6 +418,7 @@ fn serve_internal(parts: Internal) -> Result<SocketAddr, StartError> {
             guard,
             sagas,
             info,
+            look_at_database,
             drills,
             recovery: (recovery, waker, period),
             mut heartbeat,
@@ -430,6 +436,7 @@ fn serve_internal(parts: Internal) -> Result<SocketAddr, StartError> {
                 let url = Arc::clone(&url);
                 Box::new(move || info(url.get().map_or("", String::as_str)))
             },
+            look_at_database,
         };
         let server = ServerBuilder::new(internal::api_description(), context, server_log::over(&log))
             .config(dropshot_config(address))

@@ -13,14 +13,15 @@ use crate::saga_log::record::SagaRecord;
 use crate::saga_log::summary::Outcome;
 use crate::store::inspect::Inspector;
 use crate::wire::ids::SagaId;
+use crate::wire::overview::SagaStanding;
 use crate::wire::time::Time;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
-/// Sagas by id.
-pub type SagaNames = BTreeMap<SagaId, SagaRecord>;
+/// What has become of sagas, by id.
+pub type SagaNames = BTreeMap<SagaId, SagaStanding>;
 
 /// Longest wait for the database: `status` is asked when things are bad, and half an answer in time is better than a whole
 /// one too late.
@@ -84,7 +85,10 @@ pub async fn look(inspector: &Inspector, recovered: &[SagaId], now: Time) -> Dat
 /// Names and present states of sagas.
 async fn find_names(inspector: &Inspector, ids: &[SagaId]) -> Result<SagaNames, SagasError> {
     let sagas = inspector.load_sagas(ids).await?;
-    Ok(sagas.into_iter().map(|saga| (saga.id, saga)).collect())
+    let standing = |SagaRecord { id, name, state, current_sec, .. }| {
+        (id, SagaStanding { saga_id: id, name, state, current_sec })
+    };
+    Ok(sagas.into_iter().map(standing).collect())
 }
 
 /// The sagas that failed last, whether everything could be undone or not.

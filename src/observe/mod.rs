@@ -13,6 +13,8 @@
 pub mod activation;
 pub mod database;
 pub mod found_out;
+pub mod lookout;
+mod overview;
 pub mod quiesce;
 pub mod quiesce_wait;
 pub mod recovery;
@@ -23,21 +25,4 @@ pub mod status;
 pub mod task;
 pub mod why;
 
-/// A part of a report that may be missing.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Part<T> {
-    /// It is there.
-    Present(T),
-    /// It is not, for this reason, in words for people.
-    Missing(String),
-}
-
-impl<T> Part<T> {
-    /// The part, if it is there.
-    pub fn as_option(&self) -> Option<&T> {
-        match self {
-            Self::Present(value) => Some(value),
-            Self::Missing(_) => None,
-        }
-    }
-}
+pub use crate::wire::part::Part;

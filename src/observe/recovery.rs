@@ -410,23 +410,17 @@ mod tests {
 
     #[test]
     fn names_come_from_the_database_when_there_is_one() {
-        use crate::saga_log::record::{Field, SagaRecord};
+        use crate::wire::field::Field;
+        use crate::wire::overview::SagaStanding;
         let mut recovery = Recovery::new(&fetched(report()));
-        let id = recovery.recovered_ids()[0];
-        let saga = SagaRecord {
-            id,
-            creator: Field::NoColumn,
-            time_created: Field::NoColumn,
+        let saga_id = recovery.recovered_ids()[0];
+        let saga = SagaStanding {
+            saga_id,
             name: Field::Value("project-create".to_owned()),
             state: Field::Value("done".to_owned()),
             current_sec: Field::Null,
-            adopt_generation: Field::NoColumn,
-            adopt_time: Field::NoColumn,
-            abandon_time: Field::NoColumn,
-            abandon_reason: Field::NoColumn,
-            abandon_comment: Field::NoColumn,
         };
-        recovery.add_names(&SagaNames::from([(id, saga)]));
+        recovery.add_names(&SagaNames::from([(saga_id, saga)]));
         let named: Vec<_> = recovery
             .recent_recoveries
             .unwrap()

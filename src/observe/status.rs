@@ -3,18 +3,24 @@
 use super::Part;
 use super::database::{DatabaseView, SagaCounts};
 use super::recovery::{Recovery, Trouble};
-use super::sagas::ListedSaga;
+use super::sagas::{ListedSaga, Row};
 use crate::client::error::CallError;
-use crate::client::{Client, FetchedTask};
+use crate::client::{Client, FetchedOverview, FetchedTask};
 use crate::wire::bgtasks::SAGA_RECOVERY;
 use crate::wire::ids::SecId;
 use crate::wire::info::Info;
 use crate::wire::time::Time;
-use serde::Serialize;
-use std::time::Duration;
+use serde::{Serialize, Serializer};
+use std::time::{Duration, Instant};
 
 /// Longest wait for `GET /info` beside the task: it is the smaller half of the answer.
 const INFO_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long `GET /overview` has before the parts are asked for by themselves as well.
+const OVERVIEW_AT_ONCE: Duration = Duration::from_millis(100);
+
+/// Longest wait for it. A coordinator whose database does not answer says so after three seconds.
+const OVERVIEW_PATIENCE: Duration = Duration::from_secs(4);
 
 /// What the API says, before anything else is asked.
 #[derive(Clone, Debug)]
@@ -34,6 +40,7 @@ pub struct Status {
     #[serde(flatten)]
     pub recovery: Recovery,
     /// Sagas that failed, latest failure first; `None` without a database to ask.
+    #[serde(serialize_with = "as_rows")]
     pub failed_sagas: Option<Vec<ListedSaga>>,
     /// Sagas by name, state and outcome; `None` without a database to ask.
     pub sagas: Option<SagaCounts>,
@@ -104,6 +111,40 @@ pub async fn ask_api(client: &Client) -> Result<ApiPart, StatusError> {
     match task {
         Some(task) => Ok(ApiPart { task, info }),
         None => Err(StatusError::NoRecoveryTask { url: client.base().to_string() }),
+    }
+}
+
+/// The same, and what the coordinator's database says if the coordinator tells it.
+///
+/// One answer has it all, nearly always, and it comes at once. What takes longer is the database, which then has some time,
+/// while the rest is asked for by itself.
+pub async fn ask_for_everything(
+    client: &Client,
+) -> Result<(ApiPart, Option<Part<DatabaseView>>), StatusError> {
+    // If it brings nothing, the database is yet to be asked, which takes time too.
+    let left = client.deadline().saturating_duration_since(Instant::now());
+    let patient = client.with_at_most(OVERVIEW_PATIENCE.min(left / 2));
+    let mut overview = std::pin::pin!(patient.fetch_overview());
+    let (api, overview) = match tokio::time::timeout(OVERVIEW_AT_ONCE, &mut overview).await {
+        Ok(Ok(Some(overview))) => return Ok(overview.into()),
+        // A Nexus, an older coordinator, or one in trouble. What the trouble is, its task tells.
+        Ok(Ok(None) | Err(_)) => (ask_api(client).await?, None),
+        Err(_) => tokio::try_join!(ask_api(client), async { Ok(overview.await.ok().flatten()) })?,
+    };
+    Ok(overview.map_or((api, None), |overview| overview.into()))
+}
+
+impl From<FetchedOverview> for (ApiPart, Option<Part<DatabaseView>>) {
+    fn from(overview: FetchedOverview) -> Self {
+        let FetchedOverview { info, task, database } = overview;
+        (ApiPart { task, info: Part::Present(info) }, Some(database.map(DatabaseView::from)))
+    }
+}
+
+fn as_rows<S: Serializer>(sagas: &Option<Vec<ListedSaga>>, serializer: S) -> Result<S::Ok, S::Error> {
+    match sagas {
+        None => serializer.serialize_none(),
+        Some(sagas) => serializer.collect_seq(sagas.iter().map(Row)),
     }
 }
 

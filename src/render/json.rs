@@ -16,10 +16,14 @@ pub fn write_compact<T: Serialize + ?Sized>(out: &mut dyn Write, value: &T) -> i
 }
 
 /// Writes some items of an array that is written as they come, one a line; `before` were written already.
-pub fn write_items<T: Serialize>(out: &mut dyn Write, before: u64, items: &[T]) -> io::Result<()> {
+pub fn write_items<T: Serialize>(
+    out: &mut dyn Write,
+    before: u64,
+    items: impl IntoIterator<Item = T>,
+) -> io::Result<()> {
     for (index, item) in (before..).zip(items) {
         let separator = if index == 0 { "[\n" } else { ",\n" };
-        write!(out, "{separator}{}", harmless(serde_json::to_string(item)?))?;
+        write!(out, "{separator}{}", harmless(serde_json::to_string(&item)?))?;
     }
     Ok(())
 }
@@ -57,9 +61,9 @@ mod tests {
     #[test]
     fn an_array_can_be_written_as_it_comes() {
         let mut out = Vec::new();
-        write_items(&mut out, 0, &[1, 2]).unwrap();
-        write_items::<u8>(&mut out, 2, &[]).unwrap();
-        write_items(&mut out, 2, &[3]).unwrap();
+        write_items(&mut out, 0, [1, 2]).unwrap();
+        write_items(&mut out, 2, [0; 0]).unwrap();
+        write_items(&mut out, 2, [3]).unwrap();
         end_items(&mut out, 3).unwrap();
         assert_eq!(serde_json::from_slice::<Vec<u8>>(&out).unwrap(), [1, 2, 3]);
         let mut out = Vec::new();

@@ -337,7 +337,7 @@ impl<'r> Reading<'r> {
                 totals.add(&event.event_type, 1, Field::Null);
             }
             let state = self.records.saga.as_ref().map_or(Field::NoColumn, |saga| saga.state.clone());
-            return summary::outcome(&state, &totals);
+            return summary::outcome(&state, totals.worst());
         };
         let status = |id: u32| self.status(i64::from(id));
         if self.log.has(EventType::UndoFailed) {

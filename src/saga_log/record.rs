@@ -8,38 +8,12 @@ use crate::wire::ids::{SagaId, SecId};
 use crate::wire::time::Time;
 use uuid::{Uuid, uuid};
 
+pub use crate::wire::field::Field;
+
 const OPERATORS_ID: Uuid = uuid!("aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa");
 
 /// Who is said to have written an event that an operator put into a log: no SEC has this id. Nexus's tool uses the same.
 pub const OPERATOR: SecId = SecId::from_uuid(OPERATORS_ID);
-
-/// What a column of one row holds.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Field<T> {
-    /// A value.
-    Value(T),
-    /// SQL NULL.
-    Null,
-    /// This database has no such column.
-    NoColumn,
-    /// Something that is not what belongs there.
-    Unreadable {
-        /// As it is stored, shortened if long. Not trusted.
-        raw: String,
-        /// What is wrong with it, in words.
-        reason: String,
-    },
-}
-
-impl<T> Field<T> {
-    /// The value, if there is one.
-    pub fn value(&self) -> Option<&T> {
-        match self {
-            Self::Value(value) => Some(value),
-            _ => None,
-        }
-    }
-}
 
 /// A row of `saga`.
 #[derive(Clone, Debug, PartialEq)]

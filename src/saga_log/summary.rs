@@ -7,8 +7,8 @@
 use super::record::Field;
 use crate::wire::time::Time;
 use serde::{Serialize, Serializer};
-use std::fmt;
-use std::str::FromStr;
+
+pub use crate::wire::sagas::Outcome;
 
 /// How many events of each type a log has, and when the last was written.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,10 +79,29 @@ impl LogTotals {
             + self.other
     }
 
-    /// Whether something failed, be it an action or an undo action.
-    pub fn has_failure(&self) -> bool {
-        self.failed + self.undo_failed > 0
+    /// The worst of it.
+    pub fn worst(&self) -> Worst {
+        match self {
+            Self { undo_failed: 1.., .. } => Worst::UndoFailed,
+            Self { failed: 1.., .. } => Worst::Failed,
+            _ if self.events() > 0 => Worst::NothingFailed,
+            _ => Worst::NoEvent,
+        }
     }
+}
+
+/// The worst that a log tells: all of it that the outcome depends on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Worst {
+    /// It tells nothing.
+    #[default]
+    NoEvent,
+    /// No action failed.
+    NothingFailed,
+    /// An action failed.
+    Failed,
+    /// An undo action failed.
+    UndoFailed,
 }
 
 /// Which events a node has.
@@ -158,74 +177,18 @@ pub fn identities(shapes: &[(NodeShape, u64)]) -> [Identity; 2] {
     ]
 }
 
-/// How a saga ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// With all its effects.
-    Succeeded,
-    /// An action failed, and all that had been done was undone.
-    Failed,
-    /// An action failed, and then an undo action failed: a person must look.
-    Stuck,
-    /// It is at rest, and there is no log to tell how it got there.
-    Unknown,
-}
-
 /// The outcome of a saga, or `None` while it has none: it is not at rest, or it was abandoned on the way.
 ///
 /// A failed undo action ends a saga even where its stored state does not say so yet: the two are written one after the
 /// other, and a crash may come between.
-pub fn outcome(state: &Field<String>, totals: &LogTotals) -> Option<Outcome> {
-    let state = state.value().map(String::as_str);
-    if state == Some("abandoned") {
-        return None;
-    }
-    if totals.undo_failed > 0 {
-        return Some(Outcome::Stuck);
-    }
-    match state {
-        Some("done") if totals.events() == 0 => Some(Outcome::Unknown),
-        Some("done") if totals.failed > 0 => Some(Outcome::Failed),
-        Some("done") => Some(Outcome::Succeeded),
+pub fn outcome(state: &Field<String>, worst: Worst) -> Option<Outcome> {
+    match (state.value().map(String::as_str), worst) {
+        (Some("abandoned"), _) => None,
+        (_, Worst::UndoFailed) => Some(Outcome::Stuck),
+        (Some("done"), Worst::NoEvent) => Some(Outcome::Unknown),
+        (Some("done"), Worst::Failed) => Some(Outcome::Failed),
+        (Some("done"), Worst::NothingFailed) => Some(Outcome::Succeeded),
         _ => None,
-    }
-}
-
-impl Outcome {
-    /// Every outcome.
-    pub const ALL: [Self; 4] = [Self::Succeeded, Self::Failed, Self::Stuck, Self::Unknown];
-
-    /// The word for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Stuck => "stuck",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// The text is not one of the outcomes.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown outcome {0:?}; known outcomes: succeeded, failed, stuck, unknown")]
-pub struct UnknownOutcome(String);
-
-impl FromStr for Outcome {
-    type Err = UnknownOutcome;
-
-    fn from_str(text: &str) -> Result<Self, UnknownOutcome> {
-        Self::ALL
-            .into_iter()
-            .find(|outcome| outcome.as_str() == text)
-            .ok_or_else(|| UnknownOutcome(text.to_owned()))
     }
 }
 
@@ -262,10 +225,10 @@ mod tests {
         ];
         for (state, events, expected) in table {
             let state = Field::Value(state.to_owned());
-            assert_eq!(outcome(&state, &totals(events)), expected, "{state:?} {events:?}");
+            assert_eq!(outcome(&state, totals(events).worst()), expected, "{state:?} {events:?}");
         }
-        assert_eq!(outcome(&Field::NoColumn, &totals(&stuck)), Some(Outcome::Stuck));
-        assert_eq!(outcome(&Field::Null, &totals(&ran)), None);
+        assert_eq!(outcome(&Field::NoColumn, totals(&stuck).worst()), Some(Outcome::Stuck));
+        assert_eq!(outcome(&Field::Null, totals(&ran).worst()), None);
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl SagaView {
     pub fn new(row: &SagaRecord, log: Option<&LogTotals>) -> Self {
         let ending = match row.state.value().map(String::as_str) {
             Some("abandoned") => Some(Ending::Abandoned),
-            Some("done") => Some(match log.and_then(|log| outcome(&row.state, log)) {
+            Some("done") => Some(match log.and_then(|log| outcome(&row.state, log.worst())) {
                 Some(Outcome::Succeeded) => Ending::Succeeded,
                 Some(Outcome::Failed) => Ending::Failed,
                 Some(Outcome::Stuck) => Ending::Stuck,

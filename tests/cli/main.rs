@@ -16,6 +16,7 @@ mod faults;
 mod hostile_clients;
 mod hostile_servers;
 mod inject_live;
+mod overview;
 #[path = "../support/postgres.rs"]
 mod postgres;
 #[path = "../support/postgres_proxy.rs"]

@@ -11,10 +11,13 @@ use crate::coordinator::identity::IdentityError;
 use crate::coordinator::server::{Config, Coordinator, DATABASE_FILE, Database, SagaSet, StartError};
 use crate::descriptors::keep_reserve;
 use crate::files::write_whole;
+use crate::observe::lookout::Lookout;
 use crate::store::error::StoreError;
+use crate::store::inspect::Inspector;
 use crate::store::postgres::{self, OnSessionLoss};
 use crate::wire::ids::SecId;
 use clap::{Args, Subcommand, ValueEnum};
+use futures::FutureExt;
 use slog::Drain;
 use std::io::Read as _;
 use std::net::SocketAddr;
@@ -135,6 +138,8 @@ fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs, sagas: SagaSet) -> Comm
     let access = who_may_call(ctx, &args)?;
     let (data_dir, database) = locate(ctx, args.data_dir, args.on_session_loss)?;
     let on_a_server = matches!(database, Database::Postgresql { .. });
+    let lookout = lookout(&database)
+        .map_err(|error| Failure::unusable("the machine gives no more threads").caused_by(&error))?;
     let log = logger(ctx.settings().verbosity);
     report_panics_in_one_line(&log);
     match keep_reserve() {
@@ -155,6 +160,7 @@ fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs, sagas: SagaSet) -> Comm
         always_strict: args.strict,
         sagas,
         allow_faults: args.allow_faults,
+        look_at_database: Box::new(move |recovered| lookout.clone().ask(recovered).boxed()),
         on_fatal: end_process("coordinator stops"),
         log,
     })
@@ -254,6 +260,15 @@ fn locate(
         None => Database::Sqlite(data_dir.join(DATABASE_FILE)),
     };
     Ok((data_dir, database))
+}
+
+/// Who looks at the coordinator's database for operators who ask the coordinator.
+fn lookout(database: &Database) -> std::io::Result<Lookout> {
+    let database = database.clone();
+    Lookout::start(async move |options| match &database {
+        Database::Sqlite(path) => Inspector::open_file(path, options).await,
+        Database::Postgresql { url, on_session_loss: _ } => Inspector::open_server(url, options).await,
+    })
 }
 
 fn start_failure(error: StartError, on_a_server: bool) -> Failure {

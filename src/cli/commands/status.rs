@@ -7,7 +7,7 @@ use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
 use crate::cli::screen::Screen;
 use crate::client::Client;
 use crate::observe::recovery::Trouble;
-use crate::observe::status::{self, Status, StatusError};
+use crate::observe::status::{self, ApiPart, Status, StatusError};
 use crate::observe::{Part, database};
 use crate::render::{self, Limit, escape::escape, style::Style};
 use crate::wire::time::Time;
@@ -70,16 +70,23 @@ pub async fn run(ctx: &mut Context<'_>, args: StatusArgs) -> CommandResult {
     }
 }
 
-/// Asks the coordinator, and the database for what only it knows.
+/// Asks the coordinator, and the database itself if the coordinator does not tell what is in it.
 async fn look_once(ctx: &mut Context<'_>, client: &Client) -> Result<Status, Failure> {
-    let api = status::ask_api(client).await?;
-    let mut status = Status::new(client.base().to_string(), &api.task, &api.info, ctx.now());
-    let view = match ctx.inspector_of(api.info.as_option()).await {
-        Part::Present(inspector) => {
-            let recovered = status.recovery.recovered_ids();
-            Part::Present(database::look(&inspector, &recovered, ctx.now()).await)
-        }
-        Part::Missing(reason) => Part::Missing(reason),
+    let (ApiPart { task, info }, database) = match ctx.db_url() {
+        // What the user named is looked at without anybody between.
+        Some(_) => (status::ask_api(client).await?, None),
+        None => status::ask_for_everything(client).await?,
+    };
+    let mut status = Status::new(client.base().to_string(), &task, &info, ctx.now());
+    let view = match database {
+        Some(view) => view,
+        None => match ctx.inspector_of(info.as_option()).await {
+            Part::Present(inspector) => {
+                let recovered = status.recovery.recovered_ids();
+                Part::Present(database::look(&inspector, &recovered, ctx.now()).await)
+            }
+            Part::Missing(reason) => Part::Missing(reason),
+        },
     };
     status.add_database(view);
     Ok(status)

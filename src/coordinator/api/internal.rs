@@ -1,7 +1,7 @@
-//! The internal API: Nexus's paths and shapes for background tasks, sagas and demo sagas, and `GET /info` of our own.
+//! The internal API: Nexus's paths and shapes for background tasks, sagas and demo sagas, and some of our own.
 //!
 //! Nothing here touches the database to show memory, so these answers are there exactly when they are needed: while the
-//! database is down, and during a recovery storm.
+//! database is down, and during a recovery storm. Only `GET /overview` waits for the database, and not for long.
 
 use super::body::PromptBody;
 use super::errors;
@@ -10,20 +10,25 @@ use crate::coordinator::drilled::{Drilled, DrilledKinds, Stage};
 use crate::coordinator::fault::Faults;
 use crate::coordinator::sagas::demo;
 use crate::coordinator::sec::{CreateError, InjectError, Sagas};
-use crate::wire::bgtasks::{ActivateRequest, BackgroundTask, ITERATIONS_HEADER};
+use crate::wire::bgtasks::{ActivateRequest, BackgroundTask, ITERATIONS_HEADER, LastResult, SAGA_RECOVERY};
 use crate::wire::fault::{DrilledKind, DrilledSaga, FaultRules, PreparedSaga};
 use crate::wire::ids::{DemoSagaId, SagaId};
 use crate::wire::info::Info;
+use crate::wire::overview::{DatabaseOverview, Overview};
+use crate::wire::part::Part;
 use crate::wire::quiesce::QuiesceStatus;
+use crate::wire::recovery::RecoveryReport;
 use crate::wire::sagas::{DemoSaga, InjectErrorRequest, InjectedError, Saga};
 use dropshot::{
     ClientErrorStatusCode, Header, HttpError, HttpResponseHeaders, HttpResponseOk,
     HttpResponseUpdatedNoContent, PaginationParams, Path, Query, RequestContext, ResultsPage, WhichPage,
 };
+use futures::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// What the handlers work with.
 pub struct InternalContext {
@@ -33,9 +38,19 @@ pub struct InternalContext {
     pub sagas: Sagas,
     /// Makes the answer of `GET /info`.
     pub info: Box<dyn Fn() -> Info + Send + Sync>,
+    /// Tells what the database says, for `GET /overview`.
+    pub look_at_database: LookAtDatabase,
     /// What drills may do, in a coordinator that was started for that.
     pub drills: Option<Drills>,
 }
+
+/// Tells what the database says, and what has become of these sagas. Given to the coordinator, which writes its database for
+/// itself and reads it to go on; what operators like to see in it is not the coordinator's business.
+pub type LookAtDatabase =
+    Box<dyn Fn(Vec<SagaId>) -> BoxFuture<'static, Part<DatabaseOverview>> + Send + Sync>;
+
+/// How long the database may take to say something. Clients wait somewhat longer, see `observe::status`.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a drill works with.
 pub struct Drills {
@@ -155,6 +170,12 @@ pub trait InternalApi {
     #[endpoint { method = GET, path = "/info" }]
     async fn info(rqctx: RequestContext<Self::Context>) -> Result<HttpResponseOk<Info>, HttpError>;
 
+    /// Tells who this coordinator is, what saga recovery did and what became of the sagas that it took up last, which sagas
+    /// failed, and how many there are of which kind. The database is asked; if it does not answer within seconds, that is what is
+    /// told.
+    #[endpoint { method = GET, path = "/overview" }]
+    async fn overview(rqctx: RequestContext<Self::Context>) -> Result<HttpResponseOk<Overview>, HttpError>;
+
     /// Lists background tasks.
     #[endpoint { method = GET, path = "/bgtasks" }]
     async fn bgtask_list(
@@ -273,6 +294,18 @@ impl InternalApi for InternalApiImpl {
 
     async fn info(rqctx: RequestContext<InternalContext>) -> Result<HttpResponseOk<Info>, HttpError> {
         Ok(HttpResponseOk((rqctx.context().info)()))
+    }
+
+    async fn overview(rqctx: RequestContext<InternalContext>) -> Result<HttpResponseOk<Overview>, HttpError> {
+        let context = rqctx.context();
+        let task = context.driver()?.find(SAGA_RECOVERY);
+        let task = task.ok_or_else(|| errors::unavailable("saga recovery is not there yet".to_owned()))?;
+        let looking = (context.look_at_database)(recovered_sagas(&task));
+        let database = tokio::time::timeout(DATABASE_PATIENCE, looking).await.unwrap_or_else(|_| {
+            let patience = humantime::format_duration(DATABASE_PATIENCE);
+            Part::Missing(format!("the database did not answer the coordinator within {patience}"))
+        });
+        Ok(HttpResponseOk(Overview { info: (context.info)(), task, database }))
     }
 
     async fn bgtask_list(
@@ -456,6 +489,15 @@ impl InternalApi for InternalApiImpl {
             .map_err(|error| errors::invalid_request(format!("{error:#}")))?;
         Ok(HttpResponseUpdatedNoContent())
     }
+}
+
+/// The sagas that recovery says it took up last.
+fn recovered_sagas(task: &BackgroundTask) -> Vec<SagaId> {
+    let LastResult::Completed(last) = &task.last else { return Vec::new() };
+    // In place of a report there may be the reason why there is none.
+    let report = RecoveryReport::deserialize(&last.details);
+    let recovered = report.map_or_else(|_| Vec::new(), |report| report.recent_recoveries);
+    recovered.into_iter().map(|recovery| recovery.saga_id).collect()
 }
 
 /// A saga that could not be created, as an answer.

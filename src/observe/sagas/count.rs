@@ -7,7 +7,7 @@ use super::filter::Filter;
 use super::walk::{Candidate, Walk};
 use super::{SagasError, failed_nodes};
 use crate::saga_log::record::Field;
-use crate::saga_log::summary::{self, Identity, NodeShape};
+use crate::saga_log::summary::{self, Identity, NodeShape, Worst};
 use crate::store::inspect::Inspector;
 use crate::store::inspect::error::InspectError;
 use crate::wire::ids::SagaId;
@@ -15,6 +15,8 @@ use crate::wire::time::Time;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, HashMap};
+
+pub use crate::wire::overview::Shared;
 
 /// Sagas that are gone through at once.
 const PAGE: u32 = 1_000;
@@ -58,19 +60,6 @@ impl Key {
             Self::Reason => "reason",
         }
     }
-}
-
-/// What a group has in common.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Shared {
-    /// This.
-    Known(String),
-    /// That there is none.
-    Absent,
-    /// That nobody knows.
-    Unknown,
-    /// Nothing: what came when there were too many groups.
-    Other,
 }
 
 /// Sagas that have something in common.
@@ -148,28 +137,28 @@ impl Counting {
         let wants = |key| self.keys.contains(&key);
         let wants_failures = wants(Key::Node) || wants(Key::Error);
         let inspector = self.walk.inspector().clone();
-        let mut totals = HashMap::new();
+        let mut worst = HashMap::new();
         if wants(Key::Outcome) || wants_failures {
             let unread: Vec<SagaId> = candidates
                 .iter()
                 .filter(|candidate| candidate.totals.is_none())
                 .map(|candidate| candidate.saga.id)
                 .collect();
-            totals = inspector.load_log_totals(&unread).await?;
-            for candidate in &candidates {
-                if let Some(read) = &candidate.totals {
-                    totals.insert(candidate.saga.id, read.clone());
-                }
-            }
+            worst = inspector.load_worst(&unread).await?;
+            worst.extend(
+                candidates
+                    .iter()
+                    .filter_map(|candidate| Some((candidate.saga.id, candidate.totals.as_ref()?.worst()))),
+            );
         }
         let failed: Vec<SagaId> =
-            totals.iter().filter(|(_, totals)| totals.has_failure()).map(|(id, _)| *id).collect();
+            worst.iter().filter(|(_, worst)| **worst >= Worst::Failed).map(|(id, _)| *id).collect();
         let (failures, dags) = match wants_failures && !failed.is_empty() {
             true => (inspector.load_failures(&failed).await?, inspector.load_dags(&failed).await?),
             false => (HashMap::new(), HashMap::new()),
         };
         for Candidate { saga, .. } in candidates {
-            let of_log = totals.remove(&saga.id).unwrap_or_default();
+            let of_log = worst.get(&saga.id).copied().unwrap_or_default();
             let of_saga = failures.get(&saga.id).map_or(&[][..], |failures| failures);
             let (first, _) = failed_nodes(of_saga, dags.get(&saga.id));
             let shared = self
@@ -178,7 +167,7 @@ impl Counting {
                 .map(|key| match key {
                     Key::Name => shared(&saga.name, Clone::clone),
                     Key::State => shared(&saga.state, Clone::clone),
-                    Key::Outcome => match summary::outcome(&saga.state, &of_log) {
+                    Key::Outcome => match summary::outcome(&saga.state, of_log) {
                         None => Shared::Absent,
                         Some(outcome) => Shared::Known(outcome.to_string()),
                     },

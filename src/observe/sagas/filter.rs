@@ -5,7 +5,7 @@
 
 use crate::saga_log::action_error;
 use crate::saga_log::record::{Field, SagaRecord};
-use crate::saga_log::summary::{self, LogTotals, Outcome};
+use crate::saga_log::summary::{self, LogTotals, Outcome, Worst};
 use crate::wire::ids::SecId;
 use crate::wire::sagas::CachedState;
 use crate::wire::time::Time;
@@ -139,12 +139,12 @@ impl Filter {
     pub fn admits_log(&self, saga: &SagaRecord, totals: &LogTotals, now: Time) -> Verdict {
         let mut verdict = Verdict::Yes;
         if !self.outcomes.is_empty() {
-            let outcome = summary::outcome(&saga.state, totals);
+            let outcome = summary::outcome(&saga.state, totals.worst());
             verdict =
                 verdict.and(Verdict::of(outcome.is_some_and(|outcome| self.outcomes.contains(&outcome))));
         }
         if self.failing {
-            verdict = verdict.and(Verdict::of(totals.has_failure()));
+            verdict = verdict.and(Verdict::of(totals.worst() >= Worst::Failed));
         }
         if let Some(idle) = self.idle {
             // A saga whose log is empty has been idle from its creation on.

@@ -25,53 +25,21 @@ use crate::saga_log::record::{Field, SagaRecord};
 use crate::saga_log::summary::{self, LogTotals, Outcome};
 use crate::store::inspect::error::InspectError;
 use crate::store::inspect::logs::Failure;
-use crate::wire::ids::{SagaId, SecId};
+use crate::wire::ids::SagaId;
 use crate::wire::sagas::{Saga, SagaErrorInfo, SagaState};
-use crate::wire::time::Time;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, HashMap};
 
+pub use crate::wire::overview::{FailedNode, ListedSaga};
 pub use walk::FREE_SCAN;
 
 /// Failures by saga, newest first within each.
 type Failures = HashMap<SagaId, Vec<Failure>>;
 
-/// A saga as a listing shows it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ListedSaga {
-    /// Its id.
-    pub saga_id: SagaId,
-    /// Its kind.
-    pub name: Field<String>,
-    /// Its state as stored, which may lag behind its log.
-    pub state: Field<String>,
-    /// How it ended, from its log; `None` if it has not.
-    pub outcome: Option<Outcome>,
-    /// Its owner.
-    pub current_sec: Field<SecId>,
-    /// When it was made.
-    pub created: Field<Time>,
-    /// When its log last grew; NULL if it is empty.
-    pub last_event: Field<Time>,
-    /// Nodes that succeeded, whether they were undone later or not.
-    pub nodes_done: Option<u64>,
-    /// All nodes; `None` if the DAG does not say.
-    pub nodes_total: Option<u64>,
-    /// What failed first, if anything did.
-    pub failed: Option<FailedNode>,
-    /// The undo action that failed, if one did.
-    pub undo_failed: Option<FailedNode>,
-}
-
-/// A node that failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FailedNode {
-    /// Its name, or its number.
-    pub node: String,
-    /// The error in words; `None` if none was recorded, as a Nexus does with the errors of undo actions.
-    pub error: Option<String>,
-}
+/// A saga for people and programs that read what a command writes: what is not there and what cannot be read is null;
+/// `unreadable` tells the two apart, and is there only if needed.
+pub struct Row<'s>(pub &'s ListedSaga);
 
 /// Why a question about sagas has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +79,7 @@ impl ListedSaga {
         failures: &[Failure],
         dag: Option<&Field<String>>,
     ) -> Self {
-        let outcome = summary::outcome(&saga.state, totals);
+        let outcome = summary::outcome(&saga.state, totals.worst());
         let SagaRecord {
             id: saga_id,
             creator: _,
@@ -224,26 +192,26 @@ fn info_in_words(info: SagaErrorInfo) -> String {
     }
 }
 
-impl Serialize for ListedSaga {
-    /// What is not there and what cannot be read is null; `unreadable` tells the two apart, and is there only if needed.
+impl Serialize for Row<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(saga) = self;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("saga_id", &self.saga_id)?;
-        map.serialize_entry("name", &self.name.value())?;
-        map.serialize_entry("state", &self.state.value())?;
-        map.serialize_entry("outcome", &self.outcome)?;
-        map.serialize_entry("current_sec", &self.current_sec.value())?;
-        map.serialize_entry("created", &self.created.value())?;
-        map.serialize_entry("last_event", &self.last_event.value())?;
-        map.serialize_entry("nodes_done", &self.nodes_done)?;
-        map.serialize_entry("nodes_total", &self.nodes_total)?;
+        map.serialize_entry("saga_id", &saga.saga_id)?;
+        map.serialize_entry("name", &saga.name.value())?;
+        map.serialize_entry("state", &saga.state.value())?;
+        map.serialize_entry("outcome", &saga.outcome)?;
+        map.serialize_entry("current_sec", &saga.current_sec.value())?;
+        map.serialize_entry("created", &saga.created.value())?;
+        map.serialize_entry("last_event", &saga.last_event.value())?;
+        map.serialize_entry("nodes_done", &saga.nodes_done)?;
+        map.serialize_entry("nodes_total", &saga.nodes_total)?;
         let node = |failed: &Option<FailedNode>| failed.as_ref().map(|failed| failed.node.clone());
         let error = |failed: &Option<FailedNode>| failed.as_ref().and_then(|failed| failed.error.clone());
-        map.serialize_entry("failed_node", &node(&self.failed))?;
-        map.serialize_entry("error", &error(&self.failed))?;
-        map.serialize_entry("undo_failed_node", &node(&self.undo_failed))?;
-        map.serialize_entry("undo_error", &error(&self.undo_failed))?;
-        let unreadable = self.unreadable();
+        map.serialize_entry("failed_node", &node(&saga.failed))?;
+        map.serialize_entry("error", &error(&saga.failed))?;
+        map.serialize_entry("undo_failed_node", &node(&saga.undo_failed))?;
+        map.serialize_entry("undo_error", &error(&saga.undo_failed))?;
+        let unreadable = saga.unreadable();
         if !unreadable.is_empty() {
             map.serialize_entry("unreadable", &unreadable)?;
         }

@@ -28,6 +28,7 @@ pub(in crate::store) mod sqlite;
 mod tests;
 
 use super::postgres::target::Target;
+use super::sqlite::visitor;
 use crate::client::retry::RetryScope;
 use error::InspectError;
 use query::{Query, RawRow};
@@ -45,6 +46,19 @@ pub struct OpenOptions {
     pub statement_timeout: Duration,
     /// Whether a question may be asked again when the connection broke.
     pub retry: RetryScope,
+    /// Who asks.
+    pub asker: Asker,
+}
+
+/// Who asks, which matters for files: answers from them are had fastest on the spot, where whoever asks can do nothing else
+/// meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Asker {
+    /// One that other things must reach soon: time limits, an interrupt, the answers of others.
+    #[default]
+    Busy,
+    /// A thread that does nothing else.
+    OnItsOwnThread,
 }
 
 impl Default for OpenOptions {
@@ -53,6 +67,7 @@ impl Default for OpenOptions {
             connect_timeout: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(30),
             retry: RetryScope::default(),
+            asker: Asker::default(),
         }
     }
 }
@@ -64,6 +79,10 @@ pub struct Inspector {
     source: Arc<Source>,
     statement_timeout: Duration,
 }
+
+/// A moment of a database's contents. Moments of one inspector can be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment(visitor::Moment);
 
 #[derive(Clone)]
 enum Backend {
@@ -99,7 +118,7 @@ impl Inspector {
     /// As [`open`](Self::open).
     pub async fn open_file(path: &Path, options: &OpenOptions) -> Result<Self, InspectError> {
         // On this thread: whoever opens a database has nothing else to do meanwhile.
-        let (file, source) = sqlite::File::open(path)?;
+        let (file, source) = sqlite::File::open(path, options.asker)?;
         Self::of(Backend::File(file), source, options)
     }
 
@@ -109,7 +128,7 @@ impl Inspector {
     ///
     /// As [`open`](Self::open).
     pub async fn open_server(url: &str, options: &OpenOptions) -> Result<Self, InspectError> {
-        let OpenOptions { connect_timeout, statement_timeout, retry } = *options;
+        let OpenOptions { connect_timeout, statement_timeout, retry, asker: _ } = *options;
         let (server, source) = postgres::Server::open(url, connect_timeout, statement_timeout, retry).await?;
         Self::of(Backend::Server(server), source, options)
     }
@@ -124,6 +143,19 @@ impl Inspector {
     /// Which database this is and what it has.
     pub fn describe(&self) -> &Source {
         &self.source
+    }
+
+    /// The present moment of its contents, which stays the same until somebody changes something; `None` where that cannot be
+    /// told.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub fn moment(&self) -> Result<Option<Moment>, InspectError> {
+        match &self.backend {
+            Backend::File(file) => Ok(file.moment()?.map(Moment)),
+            Backend::Server(_) => Ok(None),
+        }
     }
 
     /// Where it is, for whoever is to change it.

@@ -2,8 +2,9 @@
 //!
 //! Most questions are answered in less time than it takes to start a thread, so they are answered on the spot. The first
 //! that takes longer is asked again on a thread, and all that come later go there too, as they do once much has been asked:
-//! whoever asks can then give up at a limit or be interrupted.
+//! whoever asks can then give up at a limit or be interrupted. Who has a thread for just this is answered there much longer.
 
+use super::Asker;
 use super::cell::Cell;
 use super::error::InspectError;
 use super::query::{Param, Query, RawRow};
@@ -11,7 +12,7 @@ use super::source::{Engine, Index, Origin, Source, Table};
 use crate::store::error::StoreError;
 use crate::store::sqlite::connection::{BUSY_TIMEOUT, explain};
 use crate::store::sqlite::reader::{self, Readers};
-use crate::store::sqlite::visitor::{Expect, Visitor};
+use crate::store::sqlite::visitor::{Expect, Moment, Visitor};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, InterruptHandle, OptionalExtension, Statement};
 use std::path::{Path, PathBuf};
@@ -20,11 +21,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// How long a question may keep whoever asks it from everything else.
-const AT_ONCE: Duration = Duration::from_millis(2);
+/// How long questions may keep whoever asks them from everything else.
+#[derive(Clone, Copy)]
+struct OnTheSpot {
+    /// One question.
+    each: Duration,
+    /// All together. Without a limit, who asks little very often would never hear of anything else.
+    in_all: Duration,
+}
 
-/// How long all questions together may. Without a limit, who asks little very often would never hear of anything else.
-const AT_ONCE_IN_ALL: Duration = Duration::from_millis(20);
+impl OnTheSpot {
+    fn of(asker: Asker) -> Self {
+        match asker {
+            Asker::Busy => Self { each: Duration::from_millis(2), in_all: Duration::from_millis(20) },
+            Asker::OnItsOwnThread => Self { each: Duration::from_millis(50), in_all: Duration::MAX },
+        }
+    }
+}
 
 /// Instructions of SQLite's machine between two looks at the clock: few, for each may read a page from a slow disk.
 const INSTRUCTIONS: i32 = 100;
@@ -42,8 +55,8 @@ pub(super) struct File {
 
 /// Where questions are answered.
 enum Where {
-    /// On the spot, on which so much time was spent.
-    Here(Answering, Duration),
+    /// On the spot, on which so much time may yet be spent.
+    Here(Answering, OnTheSpot),
     /// By a thread, one after the other.
     OnAThread(Readers<Question, Vec<RawRow>>),
 }
@@ -62,7 +75,7 @@ struct UnderWay {
 
 impl File {
     /// Opens a file and finds out what is in it.
-    pub(super) fn open(path: &Path) -> Result<(Self, Source), InspectError> {
+    pub(super) fn open(path: &Path, asker: Asker) -> Result<(Self, Source), InspectError> {
         let url = format!("sqlite:{}", path.display());
         let failed = |error| InspectError::of_file(&url, error);
         let mut visitor = Visitor::open(path, Expect::AnySchema).map_err(failed)?;
@@ -71,7 +84,8 @@ impl File {
             .visit(|connection| discover(connection, &url).map_err(|error| explain("read", &path, &error)))
             .map_err(failed)?;
         let under_way = Arc::default();
-        let here = Where::Here(Answering { visitor, under_way: Arc::clone(&under_way) }, Duration::ZERO);
+        let answering = Answering { visitor, under_way: Arc::clone(&under_way) };
+        let here = Where::Here(answering, OnTheSpot::of(asker));
         let file = Self { url, path, answering: Arc::new(Mutex::new(here)), next: Arc::default(), under_way };
         Ok((file, source))
     }
@@ -79,6 +93,17 @@ impl File {
     /// The file, behind all links.
     pub(super) fn path(&self) -> PathBuf {
         self.path.clone()
+    }
+
+    /// The present moment of its contents, as long as questions are answered on the spot.
+    pub(super) fn moment(&self) -> Result<Option<Moment>, InspectError> {
+        match &mut *self.answering.lock().unwrap_or_else(PoisonError::into_inner) {
+            Where::OnAThread(_) => Ok(None),
+            Where::Here(answering, _) => {
+                let moment = answering.visitor.moment();
+                moment.map(Some).map_err(|error| InspectError::of_file(&self.url, error))
+            }
+        }
     }
 
     /// Asks, and waits no longer than `limit`.
@@ -121,11 +146,11 @@ impl Where {
     fn ask(&mut self, question: Question) -> Result<Asked, StoreError> {
         let thread = match self {
             Self::OnAThread(thread) => thread,
-            Self::Here(answering, spent) => {
-                if *spent < AT_ONCE_IN_ALL {
+            Self::Here(answering, left) => {
+                if !left.in_all.is_zero() {
                     let began = Instant::now();
-                    let answer = answering.answer_at_once(&question.query);
-                    *spent += began.elapsed();
+                    let answer = answering.answer_within(left.each, &question.query);
+                    left.in_all = left.in_all.saturating_sub(began.elapsed());
                     if let Some(answer) = answer {
                         return answer.map(Asked::Answered);
                     }
@@ -151,12 +176,12 @@ impl Answering {
         Self { visitor: self.visitor.another(), under_way: Arc::clone(&self.under_way) }
     }
 
-    /// The answer if it is had at once.
-    fn answer_at_once(&mut self, query: &Query) -> Option<Result<Vec<RawRow>, StoreError>> {
+    /// The answer if it is had in that time.
+    fn answer_within(&mut self, limit: Duration, query: &Query) -> Option<Result<Vec<RawRow>, StoreError>> {
         let path = self.visitor.path().to_owned();
         let takes_long = Arc::new(AtomicBool::new(false));
         let answer = self.visitor.visit(|connection| {
-            let found = without_waiting(connection, &takes_long, |connection| rows(connection, query));
+            let found = without_waiting(connection, limit, &takes_long, |connection| rows(connection, query));
             found.map_err(|error| explain("read", &path, &error))
         });
         (!takes_long.load(Ordering::Relaxed)).then_some(answer)
@@ -166,13 +191,14 @@ impl Answering {
 /// Asks, and gives up as soon as it takes long or something is to be waited for.
 fn without_waiting<T>(
     connection: &mut Connection,
+    limit: Duration,
     takes_long: &Arc<AtomicBool>,
     ask: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
     let began = Instant::now();
     let told = Arc::clone(takes_long);
     let has_taken_long = move || {
-        let is_late = began.elapsed() > AT_ONCE;
+        let is_late = began.elapsed() > limit;
         told.fetch_or(is_late, Ordering::Relaxed);
         is_late
     };

@@ -5,7 +5,7 @@ mod pages;
 use super::error::InspectError;
 use super::saga::{SecLookup, SecTable};
 use super::source::Origin;
-use super::{Inspector, OpenOptions};
+use super::{Asker, Inspector, OpenOptions};
 use crate::saga_log::record::Field;
 use crate::wire::ids::SagaId;
 use std::path::{Path, PathBuf};
@@ -156,6 +156,42 @@ async fn what_is_no_database_of_sagas_is_told_apart() {
     assert!(
         matches!(refused(&text).await, InspectError::Unusable(text) if text.ends_with("not a SQLite database"))
     );
+}
+
+#[tokio::test]
+async fn a_moment_lasts_until_something_is_written() {
+    let (directory, path) = file(OLD_AND_LAX);
+    let options = OpenOptions { asker: Asker::OnItsOwnThread, ..OpenOptions::default() };
+    let inspector = Inspector::open_file(&path, &options).await.expect("a database of sagas");
+    let moment = || inspector.moment().expect("readable").expect("known");
+    let change = |connection: &rusqlite::Connection| {
+        connection.execute("INSERT INTO saga (id) VALUES (hex(randomblob(16)))", []).expect("inserted");
+    };
+    let copy = directory.path().join("copy.db");
+    std::fs::copy(&path, &copy).expect("copied");
+    let mut seen = vec![moment()];
+    let mut has_changed = || {
+        let now = moment();
+        let is_new = !seen.contains(&now);
+        seen.push(now);
+        assert_eq!(moment(), now, "nothing was written meanwhile");
+        is_new
+    };
+    assert!(!has_changed());
+    // By somebody who is there for this only, by one who stays and keeps a log, and by another file in its place.
+    change(&rusqlite::Connection::open(&path).expect("the file"));
+    assert!(has_changed());
+    let writer = rusqlite::Connection::open(&path).expect("the file");
+    writer.pragma_update(None, "journal_mode", "wal").expect("a log");
+    assert!(has_changed());
+    for _ in 0..3 {
+        change(&writer);
+        assert!(has_changed());
+    }
+    drop(writer);
+    has_changed();
+    std::fs::rename(&copy, &path).expect("renamed");
+    assert!(has_changed());
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@
 //!
 //! The look also notices that another file has taken the database's place, which a `--watch` may live to see.
 
-use super::connection::{open_reader, open_still};
+use super::connection::{explain, open_reader, open_still};
 use super::migrate::check_current;
 use super::reader::{self, Source};
 use crate::store::error::StoreError;
@@ -43,6 +43,16 @@ pub(in crate::store) struct Visitor {
     path: PathBuf,
     expect: Expect,
     visit: Option<Visit>,
+    /// How often it connected.
+    connections: u64,
+}
+
+/// A moment of a database: as long as a visitor finds the same, nothing in it has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Moment {
+    connection: u64,
+    /// `PRAGMA data_version`, which says something on the same connection only.
+    version: i64,
 }
 
 /// An open connection, and what the files looked like before it was opened.
@@ -65,14 +75,14 @@ impl Visitor {
     pub(in crate::store) fn open(path: &Path, expect: Expect) -> Result<Self, StoreError> {
         // SQLite keeps the log beside the file itself and not beside a link to it.
         let path = path.canonicalize().map_err(|error| cannot_open(path, &error))?;
-        let mut visitor = Self { path, expect, visit: None };
+        let mut visitor = Self { path, expect, visit: None, connections: 0 };
         visitor.visit = Some(visitor.take_visit()?);
         Ok(visitor)
     }
 
     /// Another visitor of the same database, for another thread.
     pub(in crate::store) fn another(&self) -> Self {
-        Self { path: self.path.clone(), expect: self.expect, visit: None }
+        Self { path: self.path.clone(), expect: self.expect, visit: None, connections: 0 }
     }
 
     /// The file, behind all links.
@@ -100,12 +110,26 @@ impl Visitor {
         )))
     }
 
+    /// The present moment.
+    pub(in crate::store) fn moment(&mut self) -> Result<Moment, StoreError> {
+        let path = self.path.clone();
+        let version = self.visit(|connection| {
+            connection
+                .pragma_query_value(None, "data_version", |row| row.get(0))
+                .map_err(|error| explain("read", &path, &error))
+        })?;
+        Ok(Moment { connection: self.connections, version })
+    }
+
     /// The open connection if it is still good, else a new one.
     fn take_visit(&mut self) -> Result<Visit, StoreError> {
         let now = self.look()?;
         match self.visit.take() {
             Some(visit) if visit.look.serves(now) => Ok(visit),
-            _ => Ok(Visit { connection: self.connect(now)?, look: now }),
+            _ => {
+                self.connections += 1;
+                Ok(Visit { connection: self.connect(now)?, look: now })
+            }
         }
     }
 

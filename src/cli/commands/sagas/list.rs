@@ -6,9 +6,9 @@ use crate::cli::config::OutputMode;
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Outcome};
 use crate::cli::progress::Progress;
-use crate::observe::sagas::ListedSaga;
 use crate::observe::sagas::filter::Filter;
 use crate::observe::sagas::list::{Coverage, Detail, Listing, Request};
+use crate::observe::sagas::{ListedSaga, Row};
 use crate::render;
 use crate::saga_log::summary::Outcome as SagaOutcome;
 use crate::store::inspect::Inspector;
@@ -238,8 +238,12 @@ impl ListWriter {
         match self.mode {
             OutputMode::Table => self.write_table(ctx, sagas)?,
             OutputMode::Ids => sagas.iter().try_for_each(|saga| writeln!(ctx.out(), "{}", saga.saga_id))?,
-            OutputMode::Jsonl => sagas.iter().try_for_each(|saga| ctx.write_json(OutputMode::Jsonl, saga))?,
-            OutputMode::Json => render::json::write_items(ctx.out(), self.written, sagas)?,
+            OutputMode::Jsonl => {
+                sagas.iter().try_for_each(|saga| ctx.write_json(OutputMode::Jsonl, &Row(saga)))?
+            }
+            OutputMode::Json => {
+                render::json::write_items(ctx.out(), self.written, sagas.iter().map(Row))?;
+            }
         }
         self.written += sagas.len() as u64;
         // So that a reader who has seen enough can end us, and one who waits sees what there is.
