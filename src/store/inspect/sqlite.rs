@@ -56,7 +56,7 @@ pub(super) struct File {
 /// Where questions are answered.
 enum Where {
     /// On the spot, on which so much time may yet be spent.
-    Here(Answering, OnTheSpot),
+    Here(Box<Answering>, OnTheSpot),
     /// By a thread, one after the other.
     OnAThread(Readers<Question, Vec<RawRow>>),
 }
@@ -85,7 +85,7 @@ impl File {
             .map_err(failed)?;
         let under_way = Arc::default();
         let answering = Answering { visitor, under_way: Arc::clone(&under_way) };
-        let here = Where::Here(answering, OnTheSpot::of(asker));
+        let here = Where::Here(Box::new(answering), OnTheSpot::of(asker));
         let file = Self { url, path, answering: Arc::new(Mutex::new(here)), next: Arc::default(), under_way };
         Ok((file, source))
     }
