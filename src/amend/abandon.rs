@@ -3,8 +3,9 @@
 use super::{Decision, Plan, Refusal, SecCheck, Writes, name, owner, seen};
 use crate::observe::why::{EngineKind, Why};
 use crate::saga_log::Reading;
-use crate::saga_log::record::{Field, SagaRecord};
+use crate::saga_log::record::SagaRecord;
 use crate::store::amend::Capability;
+use crate::wire::field::Field;
 use crate::wire::sagas::CachedState;
 use crate::wire::time::Time;
 

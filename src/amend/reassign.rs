@@ -5,9 +5,10 @@
 
 use super::{Refusal, SecCheck, owner};
 use crate::observe::why::{EngineKind, Liveness, Owner};
-use crate::saga_log::record::{Field, SagaRecord};
+use crate::saga_log::record::SagaRecord;
 use crate::store::amend::{Capability, Reassignment};
 use crate::store::inspect::saga::{SecLookup, SecTable};
+use crate::wire::field::Field;
 use crate::wire::ids::{SagaId, SecId};
 use crate::wire::sagas::CachedState;
 use crate::wire::time::{Time, to_stored};

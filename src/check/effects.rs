@@ -9,9 +9,8 @@ use super::tally::Finding;
 use crate::saga_log::Reading;
 use crate::saga_log::dag::Node;
 use crate::saga_log::events::EventType;
-use crate::saga_log::summary::Outcome;
 use crate::store::inspect::effects::{Objects, ProjectRow, VpcRow};
-use crate::wire::sagas::CachedState;
+use crate::wire::sagas::{CachedState, Outcome};
 use serde_json::Value;
 use uuid::Uuid;
 

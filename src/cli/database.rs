@@ -9,10 +9,10 @@ use super::context::Context;
 use super::failure::{Failure, Kind};
 use crate::client::retry::RetryScope;
 use crate::coordinator::server::DATABASE_FILE;
-use crate::observe::Part;
 use crate::store::inspect::error::InspectError;
 use crate::store::inspect::{Inspector, OpenOptions};
 use crate::wire::info::Info;
+use crate::wire::part::Part;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 const INFO_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Longest wait for a connection, if the command has that much time.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
 const NAME_ANOTHER: &str = "--db-url names another database";
 
@@ -35,13 +35,16 @@ impl Context<'_> {
             return Ok(inspector.clone());
         }
         let url = self.choose_database().await?;
-        let inspector = self.open_inspector(&url).await?;
+        // The command's whole time for each answer: a listing of everything consists of many.
+        let patience = CONNECT_PATIENCE.min(self.time_left());
+        let inspector = open(&url, patience, self.timeout(), self.settings().retry).await?;
         self.inspector = Some(inspector.clone());
         Ok(inspector)
     }
 
     /// The same as a part of a larger answer: the one that the user named, else the one that the coordinator says it uses.
-    pub async fn inspector_of(&mut self, info: Option<&Info>) -> Part<Inspector> {
+    /// Nobody waits longer than `patience` for a connection to it.
+    pub async fn inspector_of(&mut self, info: Option<&Info>, patience: Duration) -> Part<Inspector> {
         if let Some(inspector) = &self.inspector {
             return Part::Present(inspector.clone());
         }
@@ -49,7 +52,7 @@ impl Context<'_> {
             Part::Present(url) => url,
             Part::Missing(reason) => return Part::Missing(reason),
         };
-        match self.open_inspector(&url).await {
+        match open(&url, patience, self.timeout(), self.settings().retry).await {
             Ok(inspector) => {
                 self.inspector = Some(inspector.clone());
                 Part::Present(inspector)
@@ -72,11 +75,9 @@ impl Context<'_> {
         }
     }
 
-    async fn open_inspector(&self, url: &DbUrl) -> Result<Inspector, InspectError> {
-        let left = self.deadline().saturating_duration_since(Instant::now());
-        let left = Duration::from_millis(left.as_millis().try_into().unwrap_or(u64::MAX));
-        // The command's whole time for each answer: a listing of everything consists of many.
-        open(url, CONNECT_PATIENCE.min(left), self.timeout(), self.settings().retry).await
+    /// How much time the command has left.
+    pub(super) fn time_left(&self) -> Duration {
+        self.deadline().saturating_duration_since(Instant::now())
     }
 
     /// Which database a command is about that cannot do without one.

@@ -4,7 +4,8 @@
 //!
 //! The store's writer and readers, the engine, the internal API with the background tasks, and the external API each have
 //! threads of their own. So `status` is answered while the external API, recovery and the writer are busy: it shares no
-//! queue with any of them.
+//! queue with any of them. What it asks of the database is looked up by whoever is given for that
+//! ([`Config::look_at_database`]), and left out if it takes seconds.
 //!
 //! # Starting and stopping
 //!

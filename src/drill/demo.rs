@@ -10,14 +10,13 @@ use crate::blast::{Blast, Config, Report, StartError, records};
 use crate::client::base_url::BaseUrl;
 use crate::client::error::CallError;
 use crate::client::{Client, ClientError};
-use crate::observe::status::{self, Status, StatusError};
-use crate::observe::{Part, database};
+use crate::observe::status::{self, Everything, SeenBy, Status, StatusError};
 use crate::reconcile::Reconciliation;
 use crate::store::SharedStore;
 use crate::store::error::StoreError;
-use crate::store::inspect::{Inspector, OpenOptions};
 use crate::store::sqlite::SqliteStore;
 use crate::wire::info::ReadyFile;
+use crate::wire::part::Part;
 use crate::wire::time::now;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -193,16 +192,11 @@ async fn wait_until_recovered(client: &Client, since: Instant) -> Result<Duratio
 
 async fn look(client: &Client, ready: &ReadyFile) -> Result<(Status, SharedStore), DemoError> {
     let client = client.with_fresh_budget();
-    let api = status::ask_api(&client).await?;
+    let Everything { api, database } = status::ask_for_everything(&client).await?;
     let mut status = Status::new(client.base().to_string(), &api.task, &api.info, now());
+    let view = database.unwrap_or_else(|| Part::Missing("the coordinator has not told".to_owned()));
+    status.add_database(view, SeenBy::Coordinator);
     let path = ready.db_url.strip_prefix("sqlite:").unwrap_or(&ready.db_url);
     let store: SharedStore = std::sync::Arc::new(SqliteStore::open_read_only(path.as_ref())?);
-    let view = match Inspector::open_file(path.as_ref(), &OpenOptions::default()).await {
-        Ok(inspector) => {
-            Part::Present(database::look(&inspector, &status.recovery.recovered_ids(), now()).await)
-        }
-        Err(error) => Part::Missing(error.to_string()),
-    };
-    status.add_database(view);
     Ok((status, store))
 }

@@ -214,7 +214,7 @@ impl Made {
 }
 
 fn judge(verdicts: &mut LogVerdicts, id: SagaId, reading: &Reading<'_>) {
-    use crate::saga_log::summary::Outcome;
+    use crate::wire::sagas::Outcome;
     verdicts.sagas += 1;
     match reading.outcome {
         None => verdicts.unfinished += 1,

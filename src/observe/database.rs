@@ -4,16 +4,16 @@
 //! function and one field more. No answer is a reason in words: a database out of reach takes nothing away from what the
 //! API says.
 
-use super::Part;
 use super::sagas::count::{Counting, Group, Key};
 use super::sagas::filter::Filter;
 use super::sagas::list::{Detail, Listing, Request};
-use super::sagas::{FREE_SCAN, ListedSaga, SagasError};
+use super::sagas::{FREE_SCAN, SagasError};
 use crate::saga_log::record::SagaRecord;
-use crate::saga_log::summary::Outcome;
 use crate::store::inspect::Inspector;
 use crate::wire::ids::SagaId;
-use crate::wire::overview::SagaStanding;
+use crate::wire::overview::{ListedSaga, SagaStanding};
+use crate::wire::part::Part;
+use crate::wire::sagas::Outcome;
 use crate::wire::time::Time;
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -3,89 +3,101 @@
 //! Whoever asks a coordinator need then not reach its database: not its file, not the server's password, and not the time to
 //! open it. It has a thread of its own, so that a slow database holds up nothing else in the coordinator, and one
 //! connection, so that many who ask do not make many: who asks while it is looking waits for the next look, together with
-//! all others who do. And as long as nobody has written anything to the database, what was seen last is what would be seen now.
+//! all others who do. And as long as nobody has written anything to a file, what was seen last is what would be seen now.
 
-use super::Part;
 use super::database;
 use crate::client::retry::RetryScope;
 use crate::store::inspect::error::InspectError;
 use crate::store::inspect::{Asker, Inspector, Moment, OpenOptions};
 use crate::wire::ids::SagaId;
 use crate::wire::overview::DatabaseOverview;
+use crate::wire::part::Part;
 use crate::wire::time::now;
+use futures::FutureExt;
 use std::collections::BTreeSet;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// How long the database stays open when nobody asks: servers have few connections to give.
 const KEPT_OPEN: Duration = Duration::from_secs(60);
 
-/// How it is opened. A coordinator tells its clients within three seconds what there is to tell.
+/// How the database is opened. Questions end well within the time that a look has for each of its parts, so that what was
+/// asked of a server in vain is over before the next look.
 const OPTIONS: OpenOptions = OpenOptions {
-    connect_timeout: Duration::from_secs(1),
-    statement_timeout: Duration::from_secs(2),
+    // A server with two addresses is tried at the second one after two seconds.
+    connect_timeout: Duration::from_millis(2500),
+    statement_timeout: Duration::from_millis(800),
     retry: RetryScope::Reads,
     asker: Asker::OnItsOwnThread,
 };
 
+/// Most that wait for the next look. Far more than people and scripts are; it is bounded for a disk that hangs.
+const MOST_WAITING: usize = 1024;
+
 /// Looks at one database.
 #[derive(Clone)]
 pub struct Lookout {
-    questions: mpsc::UnboundedSender<Question>,
+    questions: mpsc::Sender<Question>,
 }
 
 /// One who wants to know.
 struct Question {
-    recovered: Vec<SagaId>,
+    recovered: BTreeSet<SagaId>,
     answer: oneshot::Sender<Part<DatabaseOverview>>,
 }
 
 impl Lookout {
-    /// Begins to wait for questions. The database is opened for the first of them, and again after it has been lost.
+    /// Begins to wait for questions. The database is opened for the first of them, and again when something was wrong with it.
     ///
     /// # Errors
     ///
-    /// If the machine would not give a thread.
+    /// If the machine would not give what a thread needs.
     pub fn start(
         open: impl AsyncFn(&OpenOptions) -> Result<Inspector, InspectError> + Send + 'static,
     ) -> io::Result<Self> {
-        let (questions, asked) = mpsc::unbounded_channel();
+        let (questions, asked) = mpsc::channel(MOST_WAITING);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        std::thread::Builder::new()
-            .name("lookout".to_owned())
-            .spawn(move || runtime.block_on(answer_all(open, asked)))?;
+        std::thread::Builder::new().name("lookout".to_owned()).spawn(move || {
+            runtime.block_on(answer_all(Eye::new(open), asked));
+        })?;
         Ok(Self { questions })
     }
 
-    /// What the database says now, and what became of these sagas. It takes as long as [`database::look`], twice if it is
-    /// looking already; whoever drops the future has waited long enough.
+    /// What the database says now, and what became of these sagas. The answer may take seconds, and longer if it is looking
+    /// already; whoever drops the future has waited long enough.
     pub async fn ask(self, recovered: Vec<SagaId>) -> Part<DatabaseOverview> {
         let (answer, answered) = oneshot::channel();
-        let question = Question { recovered, answer };
-        // Only a panic ends the thread.
-        let failed = || Part::Missing("looking at it failed: this is a defect of sagactl".to_owned());
-        match self.questions.send(question) {
-            Ok(()) => answered.await.unwrap_or_else(|_| failed()),
-            Err(_) => failed(),
+        let question = Question { recovered: recovered.into_iter().collect(), answer };
+        match self.questions.try_send(question) {
+            Ok(()) => answered.await.unwrap_or_else(|_| Part::Missing(defect())),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                Part::Missing(format!("more than {MOST_WAITING} wait for what it says"))
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => Part::Missing(defect()),
         }
     }
 }
 
-async fn answer_all(
-    open: impl AsyncFn(&OpenOptions) -> Result<Inspector, InspectError>,
-    mut asked: mpsc::UnboundedReceiver<Question>,
-) {
-    let mut kept = None;
+fn defect() -> String {
+    "looking at it failed: this is a defect of sagactl".to_owned()
+}
+
+/// Answers until nobody can ask any more.
+async fn answer_all<F>(mut eye: Eye<F>, mut asked: mpsc::Receiver<Question>) -> Eye<F>
+where
+    F: AsyncFn(&OpenOptions) -> Result<Inspector, InspectError>,
+{
     loop {
         let first = match tokio::time::timeout(KEPT_OPEN, asked.recv()).await {
             Ok(first) => first,
             Err(_) => {
-                kept = None;
+                eye.close();
                 asked.recv().await
             }
         };
-        let Some(first) = first else { return };
+        let Some(first) = first else { return eye };
         let mut together = vec![first];
         while let Ok(more) = asked.try_recv() {
             together.push(more);
@@ -95,17 +107,27 @@ async fn answer_all(
         if together.is_empty() {
             continue;
         }
-        let recovered: BTreeSet<SagaId> =
-            together.iter().flat_map(|question| question.recovered.iter().copied()).collect();
-        let overview = match look(&open, &mut kept, recovered).await {
-            Ok(overview) => Part::Present(overview),
-            Err(error) => Part::Missing(error.to_string()),
+        let recovered = together.iter().flat_map(|question| question.recovered.iter().copied()).collect();
+        // A panic costs these answers and not all that are to come.
+        let seen = match AssertUnwindSafe(eye.look(recovered)).catch_unwind().await {
+            Ok(Ok(overview)) => Part::Present(overview),
+            Ok(Err(error)) => Part::Missing(error.to_string()),
+            Err(_) => Part::Missing(defect()),
         };
-        for question in together {
-            // Gone in the meantime.
-            let _ = question.answer.send(overview.clone());
+        for Question { recovered, answer } in together {
+            let told = seen.clone().map(|overview| overview.of(&recovered));
+            // Nobody is there any more if it took too long.
+            let _ = answer.send(told);
         }
     }
+}
+
+/// What looks.
+struct Eye<F> {
+    open: F,
+    kept: Option<Kept>,
+    /// How often it has looked.
+    looks: u64,
 }
 
 /// An open database, and what was last seen in it.
@@ -121,38 +143,54 @@ struct Seen {
     overview: DatabaseOverview,
 }
 
-async fn look(
-    open: &impl AsyncFn(&OpenOptions) -> Result<Inspector, InspectError>,
-    kept: &mut Option<Kept>,
-    recovered: BTreeSet<SagaId>,
-) -> Result<DatabaseOverview, InspectError> {
-    // What goes wrong is tried on a new connection next time.
-    let Kept { inspector, last } = match kept.take() {
-        Some(kept) => kept,
-        None => Kept { inspector: open(&OPTIONS).await?, last: None },
-    };
-    // Before the look, so that what is written meanwhile is noticed.
-    let moment = inspector.moment()?;
-    if let Some(last) = last
-        && Some(last.moment) == moment
-        && last.recovered.is_superset(&recovered)
-    {
-        let overview = last.overview.clone();
-        *kept = Some(Kept { inspector, last: Some(last) });
-        return Ok(overview);
+impl<F: AsyncFn(&OpenOptions) -> Result<Inspector, InspectError>> Eye<F> {
+    fn new(open: F) -> Self {
+        Self { open, kept: None, looks: 0 }
     }
-    let ids: Vec<SagaId> = recovered.iter().copied().collect();
-    let view = database::look(&inspector, &ids, now()).await;
-    let is_whole = view.names.is_present() && view.failed_sagas.is_present() && view.sagas.is_present();
-    // A lookup by id always has an answer unless something is wrong with the database.
-    let is_readable = view.names.is_present();
-    let overview = DatabaseOverview::from(view);
-    if is_readable {
-        let last =
-            moment.filter(|_| is_whole).map(|moment| Seen { moment, recovered, overview: overview.clone() });
-        *kept = Some(Kept { inspector, last });
+
+    /// Lets the database go.
+    fn close(&mut self) {
+        self.kept = None;
     }
-    Ok(overview)
+
+    /// What there is to see, these sagas included.
+    async fn look(&mut self, recovered: BTreeSet<SagaId>) -> Result<DatabaseOverview, InspectError> {
+        // Taken out, so that where anything goes wrong the next look has a connection of its own.
+        let Kept { inspector, last } = match self.kept.take() {
+            Some(kept) => kept,
+            None => Kept { inspector: (self.open)(&OPTIONS).await?, last: None },
+        };
+        // Before the look, so that what is written meanwhile is noticed.
+        let moment = inspector.moment()?;
+        if let Some(last) = last
+            && Some(last.moment) == moment
+            && last.recovered.is_superset(&recovered)
+        {
+            let overview = last.overview.clone();
+            self.kept = Some(Kept { inspector, last: Some(last) });
+            return Ok(overview);
+        }
+        self.looks += 1;
+        let ids: Vec<SagaId> = recovered.iter().copied().collect();
+        let view = database::look(&inspector, &ids, now()).await;
+        let is_whole = view.names.is_present() && view.failed_sagas.is_present() && view.sagas.is_present();
+        let overview = DatabaseOverview::from(view);
+        if is_whole {
+            let last = moment.map(|moment| Seen { moment, recovered, overview: overview.clone() });
+            self.kept = Some(Kept { inspector, last });
+        }
+        Ok(overview)
+    }
+}
+
+impl DatabaseOverview {
+    /// The same with these sagas only, for one of many for whom it was looked.
+    fn of(mut self, recovered: &BTreeSet<SagaId>) -> Self {
+        if let Part::Present(sagas) = &mut self.recovered {
+            sagas.retain(|saga| recovered.contains(&saga.saga_id));
+        }
+        self
+    }
 }
 
 #[cfg(test)]
@@ -166,7 +204,7 @@ mod tests {
     use crate::wire::ids::SecId;
     use std::path::{Path, PathBuf};
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, Ordering};
     use tempfile::TempDir;
 
     fn saga(id: SagaId) -> NewSaga {
@@ -201,16 +239,19 @@ mod tests {
             self.dir.path().join("t.db")
         }
 
-        /// One who looks at it, and how often it opened it.
-        fn lookout(&self) -> (Lookout, Arc<AtomicUsize>) {
-            let (path, opened) = (self.path(), Arc::new(AtomicUsize::new(0)));
-            let counted = Arc::clone(&opened);
-            let open = async move |options: &OpenOptions| {
-                counted.fetch_add(1, Ordering::Relaxed);
-                Inspector::open_file(&path, options).await
-            };
-            (Lookout::start(open).expect("a thread"), opened)
+        /// One who looks at it.
+        fn eye(&self) -> Eye<impl AsyncFn(&OpenOptions) -> Result<Inspector, InspectError> + Send + 'static> {
+            let path = self.path();
+            Eye::new(async move |options: &OpenOptions| Inspector::open_file(&path, options).await)
         }
+
+        fn lookout(&self) -> Lookout {
+            Lookout::start(self.eye().open).expect("a thread")
+        }
+    }
+
+    fn ids(sagas: &[SagaId]) -> BTreeSet<SagaId> {
+        sagas.iter().copied().collect()
     }
 
     fn present(answer: Part<DatabaseOverview>) -> DatabaseOverview {
@@ -227,8 +268,7 @@ mod tests {
             Inspector::open_file(&scratch.path(), &OpenOptions::default()).await.expect("readable");
         let wanted = [SagaId::random(), scratch.saga];
         let seen = database::look(&inspector, &wanted, now()).await;
-        let (lookout, _) = scratch.lookout();
-        let told = DatabaseView::from(present(lookout.ask(wanted.to_vec()).await));
+        let told = DatabaseView::from(present(scratch.lookout().ask(wanted.to_vec()).await));
         assert_eq!(told, seen);
         let Part::Present(names) = told.names else { panic!("they are known") };
         let known =
@@ -237,62 +277,76 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_written_between_two_looks_is_seen() {
+    async fn it_looks_again_when_something_was_written_or_something_else_is_asked() {
         let scratch = Scratch::new().await;
-        let (lookout, opened) = scratch.lookout();
-        let counted = async |wanted: &[SagaId]| {
-            let told = present(lookout.clone().ask(wanted.to_vec()).await);
-            let (Part::Present(counts), Part::Present(recovered)) = (told.counts, told.recovered) else {
-                panic!("all is known")
+        let mut eye = scratch.eye();
+        let mut looks = 0;
+        for sagas in 1..6 {
+            let mut counted = async |wanted: &[SagaId]| {
+                let told = eye.look(ids(wanted)).await.expect("readable");
+                let (Part::Present(counts), Part::Present(recovered)) = (told.counts, told.recovered) else {
+                    panic!("all is known")
+                };
+                (counts.unfinished.counted, recovered.len(), eye.looks)
             };
-            (counts.unfinished.counted, recovered.len())
-        };
-        for sagas in 1..10 {
-            // More than once, for what was seen once may be told again; and of other sagas, of which nothing was seen.
-            assert_eq!(counted(&[]).await, (sagas, 0));
-            assert_eq!(counted(&[]).await, (sagas, 0));
-            assert_eq!(counted(&[scratch.saga]).await, (sagas, 1));
+            assert_eq!(counted(&[]).await, (sagas, 0, looks + 1));
+            assert_eq!(counted(&[]).await, (sagas, 0, looks + 1));
+            assert_eq!(counted(&[scratch.saga]).await, (sagas, 1, looks + 2));
+            assert_eq!(counted(&[]).await, (sagas, 1, looks + 2), "more than was asked for is no harm here");
+            looks += 2;
             scratch
                 .store
                 .write(sagas::create(saga(SagaId::random())), Until::Durable)
                 .await
                 .expect("created");
         }
-        assert_eq!(opened.load(Ordering::Relaxed), 1);
+    }
+
+    /// Asks all of these before anybody is there to answer, and then has them answered.
+    async fn ask_together(
+        eye: Eye<impl AsyncFn(&OpenOptions) -> Result<Inspector, InspectError>>,
+        questions: Vec<Question>,
+    ) -> u64 {
+        let (sender, asked) = mpsc::channel(MOST_WAITING);
+        for question in questions {
+            assert!(sender.try_send(question).is_ok(), "there is room");
+        }
+        drop(sender);
+        answer_all(eye, asked).await.looks
     }
 
     #[tokio::test]
-    async fn many_who_ask_are_told_what_each_wants_to_know_through_one_connection() {
+    async fn who_asks_together_is_told_of_one_look_what_each_wants_to_know() {
         let scratch = Scratch::new().await;
-        let (lookout, opened) = scratch.lookout();
-        let asking = (0..64).map(|number| {
-            // Only every other one asks for the saga.
-            let wanted = if number % 2 == 0 { vec![scratch.saga] } else { vec![SagaId::random()] };
-            let lookout = lookout.clone();
-            async move { (number, present(lookout.ask(wanted).await).recovered) }
-        });
-        for (number, recovered) in futures::future::join_all(asking).await {
-            let Part::Present(recovered) = recovered else { panic!("it is known") };
-            // Who asks together may also be told of the others' sagas.
-            assert!(number % 2 == 1 || recovered.iter().any(|saga| saga.saga_id == scratch.saga), "{number}");
+        let (questions, answers): (Vec<_>, Vec<_>) = (0..64)
+            .map(|number| {
+                let (answer, answered) = oneshot::channel();
+                // Only every other one asks for the saga.
+                let wanted = if number % 2 == 0 { scratch.saga } else { SagaId::random() };
+                (Question { recovered: ids(&[wanted]), answer }, answered)
+            })
+            .unzip();
+        assert_eq!(ask_together(scratch.eye(), questions).await, 1);
+        for (number, answered) in answers.into_iter().enumerate() {
+            let told = present(answered.await.expect("an answer"));
+            let Part::Present(recovered) = told.recovered else { panic!("it is known") };
+            let told_of: Vec<SagaId> = recovered.iter().map(|saga| saga.saga_id).collect();
+            assert_eq!(told_of, if number % 2 == 0 { vec![scratch.saga] } else { Vec::new() });
         }
-        assert_eq!(opened.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]
-    async fn who_has_stopped_waiting_holds_nobody_up() {
+    async fn nobody_looks_for_those_who_have_stopped_waiting() {
         let scratch = Scratch::new().await;
-        let (lookout, _) = scratch.lookout();
-        for _ in 0..100 {
-            drop(futures::poll!(std::pin::pin!(lookout.clone().ask(Vec::new()))));
-        }
-        present(lookout.ask(Vec::new()).await);
+        let questions =
+            (0..64).map(|_| Question { recovered: BTreeSet::new(), answer: oneshot::channel().0 }).collect();
+        assert_eq!(ask_together(scratch.eye(), questions).await, 0);
     }
 
     #[tokio::test]
     async fn a_database_that_is_lost_and_found_again() {
         let scratch = Scratch::new().await;
-        let (lookout, opened) = scratch.lookout();
+        let lookout = scratch.lookout();
         present(lookout.clone().ask(Vec::new()).await);
         let away = scratch.dir.path().join("away");
         let rename = |from: &Path, to: &Path| std::fs::rename(from, to).expect("renamed");
@@ -309,6 +363,18 @@ mod tests {
             panic!("it is back")
         };
         assert_eq!(recovered.len(), 1);
-        assert_eq!(opened.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_one_answer() {
+        let scratch = Scratch::new().await;
+        let (path, panics) = (scratch.path(), AtomicBool::new(true));
+        let lookout = Lookout::start(async move |options: &OpenOptions| {
+            assert!(!panics.swap(false, Ordering::Relaxed), "this is meant to happen");
+            Inspector::open_file(&path, options).await
+        });
+        let lookout = lookout.expect("a thread");
+        assert_eq!(lookout.clone().ask(Vec::new()).await, Part::Missing(defect()));
+        present(lookout.ask(Vec::new()).await);
     }
 }

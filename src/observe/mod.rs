@@ -9,6 +9,9 @@
 //!                         ├──> Status ──> render, JSON
 //!   database (names, ..) ─┘
 //! ```
+//!
+//! A coordinator of ours has somebody look at its database for those who ask it ([`lookout`]); then all of it comes from the
+//! client.
 
 pub mod activation;
 pub mod database;
@@ -24,5 +27,3 @@ pub mod secs;
 pub mod status;
 pub mod task;
 pub mod why;
-
-pub use crate::wire::part::Part;

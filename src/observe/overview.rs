@@ -1,7 +1,7 @@
 //! What a database says of sagas, as it travels from a coordinator that looked at it.
 
 use super::database::{Counted, DatabaseView, SagaCounts, SagaNames};
-use super::sagas::count::{Group, Key, Shared};
+use super::sagas::count::{Group, Key};
 use crate::wire::overview as wire;
 
 impl From<DatabaseView> for wire::DatabaseOverview {
@@ -65,8 +65,8 @@ impl From<Group> for wire::SagaGroup {
             Some(shared.swap_remove(place).1)
         };
         Self {
-            name: take(Key::Name).unwrap_or(Shared::Unknown),
-            state: take(Key::State).unwrap_or(Shared::Unknown),
+            name: take(Key::Name).expect("sagas are counted by name here"),
+            state: take(Key::State).expect("sagas are counted by state here"),
             outcome: take(Key::Outcome),
             count,
         }
@@ -86,11 +86,11 @@ impl From<wire::SagaGroup> for Group {
 mod tests {
     use super::*;
     use crate::client::decode;
-    use crate::observe::Part;
-    use crate::saga_log::summary::Outcome;
     use crate::wire::field::Field;
     use crate::wire::ids::{SagaId, SecId};
-    use crate::wire::overview::{FailedNode, ListedSaga, SagaStanding};
+    use crate::wire::overview::{FailedNode, ListedSaga, SagaStanding, Shared};
+    use crate::wire::part::Part;
+    use crate::wire::sagas::Outcome;
     use crate::wire::time::Time;
     use proptest::option;
     use proptest::prelude::*;

@@ -1,16 +1,19 @@
 //! The main view: one coordinator, its saga recovery, and what its database adds.
 
-use super::Part;
 use super::database::{DatabaseView, SagaCounts};
 use super::recovery::{Recovery, Trouble};
-use super::sagas::{ListedSaga, Row};
+use super::sagas::Row;
 use crate::client::error::CallError;
 use crate::client::{Client, FetchedOverview, FetchedTask};
 use crate::wire::bgtasks::SAGA_RECOVERY;
 use crate::wire::ids::SecId;
 use crate::wire::info::Info;
+use crate::wire::overview::ListedSaga;
+use crate::wire::part::Part;
 use crate::wire::time::Time;
+use futures::future::Either;
 use serde::{Serialize, Serializer};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 /// Longest wait for `GET /info` beside the task: it is the smaller half of the answer.
@@ -31,6 +34,25 @@ pub struct ApiPart {
     pub info: Part<Info>,
 }
 
+/// What the API says, if it says what the database does.
+#[derive(Clone, Debug)]
+pub struct Everything {
+    /// What it knows itself.
+    pub api: ApiPart,
+    /// What its database says; `None` if it has not told whether it knows that.
+    pub database: Option<Part<DatabaseView>>,
+}
+
+/// Who looked at a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SeenBy {
+    /// The coordinator, which told us.
+    Coordinator,
+    /// This program.
+    Sagactl,
+}
+
 /// Recovery at a glance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Status {
@@ -44,6 +66,8 @@ pub struct Status {
     pub failed_sagas: Option<Vec<ListedSaga>>,
     /// Sagas by name, state and outcome; `None` without a database to ask.
     pub sagas: Option<SagaCounts>,
+    /// Who looked at the database; `None` if nobody could.
+    pub database_seen_by: Option<SeenBy>,
     /// What is missing or odd, and why.
     pub notes: Vec<String>,
 }
@@ -116,28 +140,37 @@ pub async fn ask_api(client: &Client) -> Result<ApiPart, StatusError> {
 
 /// The same, and what the coordinator's database says if the coordinator tells it.
 ///
-/// One answer has it all, nearly always, and it comes at once. What takes longer is the database, which then has some time,
-/// while the rest is asked for by itself.
-pub async fn ask_for_everything(
-    client: &Client,
-) -> Result<(ApiPart, Option<Part<DatabaseView>>), StatusError> {
+/// One answer has it all, nearly always, and it comes at once. If it does not, that may be the database's fault, which then has some
+/// time while the rest is asked for by itself.
+pub async fn ask_for_everything(client: &Client) -> Result<Everything, StatusError> {
     // If it brings nothing, the database is yet to be asked, which takes time too.
     let left = client.deadline().saturating_duration_since(Instant::now());
     let patient = client.with_at_most(OVERVIEW_PATIENCE.min(left / 2));
-    let mut overview = std::pin::pin!(patient.fetch_overview());
-    let (api, overview) = match tokio::time::timeout(OVERVIEW_AT_ONCE, &mut overview).await {
+    let mut overview = pin!(patient.fetch_overview());
+    let only_api = |api| Everything { api, database: None };
+    match tokio::time::timeout(OVERVIEW_AT_ONCE, &mut overview).await {
         Ok(Ok(Some(overview))) => return Ok(overview.into()),
-        // A Nexus, an older coordinator, or one in trouble. What the trouble is, its task tells.
-        Ok(Ok(None) | Err(_)) => (ask_api(client).await?, None),
-        Err(_) => tokio::try_join!(ask_api(client), async { Ok(overview.await.ok().flatten()) })?,
-    };
-    Ok(overview.map_or((api, None), |overview| overview.into()))
+        // A Nexus, an older coordinator, or one in trouble. What the trouble is, the task tells.
+        Ok(Ok(None) | Err(_)) => return ask_api(client).await.map(only_api),
+        Err(_) => {}
+    }
+    match futures::future::select(overview, pin!(ask_api(client))).await {
+        Either::Left((Ok(Some(overview)), _)) => Ok(overview.into()),
+        Either::Left((Ok(None) | Err(_), api)) => api.await.map(only_api),
+        Either::Right((api, overview)) => match overview.await {
+            Ok(Some(overview)) => Ok(overview.into()),
+            Ok(None) | Err(_) => api.map(only_api),
+        },
+    }
 }
 
-impl From<FetchedOverview> for (ApiPart, Option<Part<DatabaseView>>) {
+impl From<FetchedOverview> for Everything {
     fn from(overview: FetchedOverview) -> Self {
         let FetchedOverview { info, task, database } = overview;
-        (ApiPart { task, info: Part::Present(info) }, Some(database.map(DatabaseView::from)))
+        Self {
+            api: ApiPart { task, info: Part::Present(info) },
+            database: Some(database.map(DatabaseView::from)),
+        }
     }
 }
 
@@ -164,13 +197,16 @@ impl Status {
         if recovery.since_start.is_some() && recovery.recent_passes.is_none() {
             notes.push("the coordinator keeps no history of passes".to_owned());
         }
-        Self { coordinator, recovery, failed_sagas: None, sagas: None, notes }
+        Self { coordinator, recovery, failed_sagas: None, sagas: None, database_seen_by: None, notes }
     }
 
     /// Adds what the database knows, or why it is not known.
-    pub fn add_database(&mut self, view: Part<DatabaseView>) {
+    pub fn add_database(&mut self, view: Part<DatabaseView>, seen_by: SeenBy) {
         let DatabaseView { source: _, names, failed_sagas, sagas } = match view {
-            Part::Present(view) => view,
+            Part::Present(view) => {
+                self.database_seen_by = Some(seen_by);
+                view
+            }
             Part::Missing(reason) => {
                 self.notes.push(format!("nothing is known from the database: {reason}"));
                 return;

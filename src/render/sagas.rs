@@ -4,11 +4,13 @@ use super::escape::excerpt;
 use super::style::Style;
 use super::table::{Cell, Column, Table};
 use super::{Look, time};
-use crate::observe::sagas::count::{EventCounts, Group, Key, Shared};
+use crate::observe::sagas::count::{EventCounts, Group, Key};
 use crate::observe::sagas::find::Hit;
-use crate::observe::sagas::{FailedNode, ListedSaga, slow};
-use crate::saga_log::record::Field;
-use crate::saga_log::summary::{Identity, NodeShape, Outcome};
+use crate::observe::sagas::slow;
+use crate::saga_log::summary::{Identity, NodeShape};
+use crate::wire::field::Field;
+use crate::wire::overview::{FailedNode, ListedSaga, Shared};
+use crate::wire::sagas::Outcome;
 use std::io::{self, Write};
 
 /// Names and errors are cut to so many characters even where there is room: a database may hold anything.

@@ -3,8 +3,9 @@
 
 use super::events::{EventType, Log};
 use super::legality::{NodeRef, cut};
-use super::record::{EventRecord, Field, SagaRecords};
+use super::record::{EventRecord, SagaRecords};
 use super::{Direction, Reading};
+use crate::wire::field::Field;
 use crate::wire::sagas::CachedState;
 use serde::Serialize;
 

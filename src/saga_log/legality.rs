@@ -26,7 +26,8 @@
 use super::dag::{Dag, Effect};
 use super::events::{EventType, Log, NodeStatus};
 use super::layout::Layout;
-use super::record::{EventRecord, Field, SagaRecord};
+use super::record::{EventRecord, SagaRecord};
+use crate::wire::field::Field;
 use crate::wire::sagas::CachedState;
 use serde::Serialize;
 use std::fmt;

@@ -35,20 +35,20 @@ pub mod summary;
 mod tests;
 pub mod timing;
 
+use crate::wire::field::Field;
 use crate::wire::ids::SecId;
-use crate::wire::sagas::CachedState;
+use crate::wire::sagas::{CachedState, Outcome};
 use crate::wire::time::Time;
 use dag::{Dag, Node};
 use events::{EventType, Log, NodeStatus};
 use findings::Finding;
 use layout::Layout;
 use legality::{Case, Judgement, Judgements, NodeRef};
-use record::{EventRecord, Field, OPERATOR, SagaRecords};
+use record::{EventRecord, OPERATOR, SagaRecords};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
-use summary::Outcome;
 use timing::{Gap, TimedEvent};
 
 /// Most steps that are named as coming next: a stage of parallel nodes may be wide.

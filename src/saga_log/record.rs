@@ -8,7 +8,7 @@ use crate::wire::ids::{SagaId, SecId};
 use crate::wire::time::Time;
 use uuid::{Uuid, uuid};
 
-pub use crate::wire::field::Field;
+use crate::wire::field::Field;
 
 const OPERATORS_ID: Uuid = uuid!("aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa");
 

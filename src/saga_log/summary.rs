@@ -4,11 +4,11 @@
 //! undo action failed all rest in `done`. Only the log tells them apart, and for that it need not be read in full. How many
 //! events there are of each type is enough.
 
-use super::record::Field;
+use crate::wire::field::Field;
 use crate::wire::time::Time;
 use serde::{Serialize, Serializer};
 
-pub use crate::wire::sagas::Outcome;
+use crate::wire::sagas::Outcome;
 
 /// How many events of each type a log has, and when the last was written.
 #[derive(Clone, Debug, PartialEq)]

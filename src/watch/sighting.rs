@@ -1,11 +1,13 @@
 //! What one look saw. Plain data, so that a test can make up any world.
 
 use super::event::{Absence, Ending};
-use crate::saga_log::record::{Field, SagaRecord};
-use crate::saga_log::summary::{LogTotals, Outcome, outcome};
+use crate::saga_log::record::SagaRecord;
+use crate::saga_log::summary::{LogTotals, outcome};
 use crate::wire::bgtasks::ActivationReason;
+use crate::wire::field::Field;
 use crate::wire::ids::{SagaId, SecId};
 use crate::wire::recovery::RecoveryFailure;
+use crate::wire::sagas::Outcome;
 use crate::wire::time::Time;
 use std::time::Duration;
 

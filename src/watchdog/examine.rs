@@ -3,15 +3,16 @@
 use super::health::{ApiSigns, Examination, Heartbeat, Suspect};
 use crate::client::Client;
 use crate::observe::recovery::{PassResult, Recovery};
+use crate::observe::sagas::SagasError;
 use crate::observe::sagas::filter::Filter;
 use crate::observe::sagas::list::{Detail, Listing, Request};
-use crate::observe::sagas::{ListedSaga, SagasError};
 use crate::observe::status::{self, ApiPart, StatusError};
 use crate::saga_log::Reading;
 use crate::store::inspect::Inspector;
 use crate::store::inspect::error::InspectError;
 use crate::wire::ids::{SagaId, SecId};
 use crate::wire::info::Info;
+use crate::wire::overview::ListedSaga;
 use crate::wire::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

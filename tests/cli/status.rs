@@ -252,6 +252,7 @@ fn json_has_every_documented_field_and_one_line_per_document_on_request() {
         fields,
         [
             "coordinator",
+            "database_seen_by",
             "details",
             "failed_sagas",
             "last_pass",

@@ -7,7 +7,8 @@ mod rest;
 
 use crate::check::Problem;
 use crate::check::tally::Finding;
-use crate::saga_log::record::{EventRecord, Field, SagaRecord, SagaRecords};
+use crate::saga_log::record::{EventRecord, SagaRecord, SagaRecords};
+use crate::wire::field::Field;
 use crate::wire::ids::{SagaId, SecId};
 use crate::wire::time::Time;
 use serde_json::json;

@@ -9,7 +9,7 @@ use crate::coordinator::access::users::{self, Users};
 use crate::coordinator::access::{Access, BearerToken};
 use crate::coordinator::identity::IdentityError;
 use crate::coordinator::server::{Config, Coordinator, DATABASE_FILE, Database, SagaSet, StartError};
-use crate::descriptors::keep_reserve;
+use crate::descriptors::{from_reserve_throughout, keep_reserve};
 use crate::files::write_whole;
 use crate::observe::lookout::Lookout;
 use crate::store::error::StoreError;
@@ -138,8 +138,6 @@ fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs, sagas: SagaSet) -> Comm
     let access = who_may_call(ctx, &args)?;
     let (data_dir, database) = locate(ctx, args.data_dir, args.on_session_loss)?;
     let on_a_server = matches!(database, Database::Postgresql { .. });
-    let lookout = lookout(&database)
-        .map_err(|error| Failure::unusable("the machine gives no more threads").caused_by(&error))?;
     let log = logger(ctx.settings().verbosity);
     report_panics_in_one_line(&log);
     match keep_reserve() {
@@ -148,6 +146,10 @@ fn run_coordinator(ctx: &mut Context<'_>, args: RunArgs, sagas: SagaSet) -> Comm
             slog::warn!(log, "so few file descriptors that none can be kept from connections; see ulimit -n")
         }
     }
+    let lookout = lookout(&database).map_err(|error| {
+        Failure::unusable("the coordinator cannot start a thread that looks at its database")
+            .caused_by(&error)
+    })?;
     let coordinator = Coordinator::start(Config {
         data_dir,
         database,
@@ -266,7 +268,8 @@ fn locate(
 fn lookout(database: &Database) -> std::io::Result<Lookout> {
     let database = database.clone();
     Lookout::start(async move |options| match &database {
-        Database::Sqlite(path) => Inspector::open_file(path, options).await,
+        // Connections of clients must not be in the way of what is opened at last.
+        Database::Sqlite(path) => from_reserve_throughout(Inspector::open_file(path, options)).await,
         Database::Postgresql { url, on_session_loss: _ } => Inspector::open_server(url, options).await,
     })
 }

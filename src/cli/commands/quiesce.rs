@@ -5,10 +5,10 @@ mod start;
 use super::why::look;
 use crate::cli::config::{OutputMode, Source};
 use crate::cli::context::Context;
+use crate::cli::database::CONNECT_PATIENCE;
 use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
 use crate::client::Client;
 use crate::client::base_url::BaseUrl;
-use crate::observe::Part;
 use crate::observe::quiesce::{self, Blocker, Quiescence, SecQuiescence, State};
 use crate::observe::why::judge::judge;
 use crate::render::escape::escape;
@@ -17,6 +17,7 @@ use crate::saga_log::Reading;
 use crate::store::inspect::Inspector;
 use crate::store::inspect::saga::SecLookup;
 use crate::wire::ids::SecId;
+use crate::wire::part::Part;
 use futures::future::join_all;
 use serde::Serialize;
 use std::time::{Duration, Instant};
@@ -178,7 +179,7 @@ async fn find_peers(ctx: &mut Context<'_>) -> Result<(Vec<Peer>, Option<Inspecto
     let client = ctx.pinger(ctx.settings().url.value.clone(), ctx.token()?)?;
     // A part of the time only: whoever hangs must not keep the others from being asked.
     let info = client.with_at_most(PATIENCE.min(ctx.timeout() / 4)).fetch_info().await.ok().flatten();
-    let inspector = match ctx.inspector_of(info.as_ref()).await {
+    let inspector = match ctx.inspector_of(info.as_ref(), CONNECT_PATIENCE.min(ctx.time_left())).await {
         Part::Present(inspector) => Some(inspector),
         Part::Missing(reason) => {
             ctx.note(format_args!("only the coordinator at {} is asked: {reason}", url.value));

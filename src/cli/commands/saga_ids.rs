@@ -94,7 +94,7 @@ async fn ambiguous(
         .map(|id| match rows.iter().find(|row| row.id == *id) {
             None => format!("{id}  (no row, only events)"),
             Some(row) => {
-                let text = |field: &crate::saga_log::record::Field<String>| {
+                let text = |field: &crate::wire::field::Field<String>| {
                     field.value().map_or("?".to_owned(), |text| excerpt(text, 40))
                 };
                 let created = row.time_created.value();

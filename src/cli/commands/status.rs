@@ -3,15 +3,20 @@
 use super::several::ask_each;
 use crate::cli::config::{OutputMode, Timeout};
 use crate::cli::context::Context;
+use crate::cli::database::CONNECT_PATIENCE;
 use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
 use crate::cli::screen::Screen;
 use crate::client::Client;
+use crate::observe::database;
 use crate::observe::recovery::Trouble;
-use crate::observe::status::{self, ApiPart, Status, StatusError};
-use crate::observe::{Part, database};
+use crate::observe::status::{self, ApiPart, Everything, SeenBy, Status, StatusError};
 use crate::render::{self, Limit, escape::escape, style::Style};
+use crate::wire::part::Part;
 use crate::wire::time::Time;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Longest wait for a connection to a database that its coordinator has no connection to.
+const SECOND_ATTEMPT: Duration = Duration::from_secs(2);
 
 /// Show what saga recovery did: last pass, counters, recovered and failed sagas
 #[derive(Debug, clap::Args)]
@@ -72,23 +77,31 @@ pub async fn run(ctx: &mut Context<'_>, args: StatusArgs) -> CommandResult {
 
 /// Asks the coordinator, and the database itself if the coordinator does not tell what is in it.
 async fn look_once(ctx: &mut Context<'_>, client: &Client) -> Result<Status, Failure> {
-    let (ApiPart { task, info }, database) = match ctx.db_url() {
+    let Everything { api, database } = match ctx.db_url() {
         // What the user named is looked at without anybody between.
-        Some(_) => (status::ask_api(client).await?, None),
+        Some(_) => Everything { api: status::ask_api(client).await?, database: None },
         None => status::ask_for_everything(client).await?,
     };
+    let ApiPart { task, info } = api;
     let mut status = Status::new(client.base().to_string(), &task, &info, ctx.now());
-    let view = match database {
-        Some(view) => view,
-        None => match ctx.inspector_of(info.as_option()).await {
-            Part::Present(inspector) => {
-                let recovered = status.recovery.recovered_ids();
-                Part::Present(database::look(&inspector, &recovered, ctx.now()).await)
-            }
-            Part::Missing(reason) => Part::Missing(reason),
-        },
+    let left = client.deadline().saturating_duration_since(Instant::now());
+    let (reason, patience) = match database {
+        Some(Part::Present(view)) => {
+            status.add_database(Part::Present(view), SeenBy::Coordinator);
+            return Ok(status);
+        }
+        // What is out of its reach need not be out of ours. But if it is, what the coordinator says counts.
+        Some(Part::Missing(reason)) => (Some(reason), SECOND_ATTEMPT),
+        None => (None, CONNECT_PATIENCE),
     };
-    status.add_database(view);
+    let view = match ctx.inspector_of(info.as_option(), patience.min(left)).await {
+        Part::Present(inspector) => {
+            let recovered = status.recovery.recovered_ids();
+            Part::Present(database::look(&inspector, &recovered, ctx.now()).await)
+        }
+        Part::Missing(own) => Part::Missing(reason.unwrap_or(own)),
+    };
+    status.add_database(view, SeenBy::Sagactl);
     Ok(status)
 }
 

@@ -300,12 +300,13 @@ impl InternalApi for InternalApiImpl {
         let context = rqctx.context();
         let task = context.driver()?.find(SAGA_RECOVERY);
         let task = task.ok_or_else(|| errors::unavailable("saga recovery is not there yet".to_owned()))?;
+        let info = (context.info)();
         let looking = (context.look_at_database)(recovered_sagas(&task));
         let database = tokio::time::timeout(DATABASE_PATIENCE, looking).await.unwrap_or_else(|_| {
             let patience = humantime::format_duration(DATABASE_PATIENCE);
             Part::Missing(format!("the database did not answer the coordinator within {patience}"))
         });
-        Ok(HttpResponseOk(Overview { info: (context.info)(), task, database }))
+        Ok(HttpResponseOk(Overview { info, task, database }))
     }
 
     async fn bgtask_list(

@@ -6,17 +6,17 @@
 use super::filter::Filter;
 use super::walk::{Candidate, Walk};
 use super::{SagasError, failed_nodes};
-use crate::saga_log::record::Field;
 use crate::saga_log::summary::{self, Identity, NodeShape, Worst};
 use crate::store::inspect::Inspector;
 use crate::store::inspect::error::InspectError;
+use crate::wire::field::Field;
 use crate::wire::ids::SagaId;
 use crate::wire::time::Time;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, HashMap};
 
-pub use crate::wire::overview::Shared;
+use crate::wire::overview::Shared;
 
 /// Sagas that are gone through at once.
 const PAGE: u32 = 1_000;

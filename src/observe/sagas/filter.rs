@@ -4,10 +4,11 @@
 //! left out for that reason.
 
 use crate::saga_log::action_error;
-use crate::saga_log::record::{Field, SagaRecord};
-use crate::saga_log::summary::{self, LogTotals, Outcome, Worst};
+use crate::saga_log::record::SagaRecord;
+use crate::saga_log::summary::{self, LogTotals, Worst};
+use crate::wire::field::Field;
 use crate::wire::ids::SecId;
-use crate::wire::sagas::CachedState;
+use crate::wire::sagas::{CachedState, Outcome};
 use crate::wire::time::Time;
 use std::time::Duration;
 

@@ -6,12 +6,13 @@
 
 use super::filter::Filter;
 use super::walk::{Candidate, FREE_SCAN, Walk, Way};
-use super::{Failures, ListedSaga, SagasError};
+use super::{Failures, SagasError};
 use crate::saga_log::record::SagaRecord;
 use crate::saga_log::summary::{LogTotals, Worst};
 use crate::store::inspect::Inspector;
 use crate::store::inspect::error::InspectError;
 use crate::wire::ids::SagaId;
+use crate::wire::overview::ListedSaga;
 use crate::wire::time::Time;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};

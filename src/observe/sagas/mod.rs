@@ -21,17 +21,18 @@ mod walk;
 
 use crate::saga_log::action_error;
 use crate::saga_log::node_names::NodeNames;
-use crate::saga_log::record::{Field, SagaRecord};
-use crate::saga_log::summary::{self, LogTotals, Outcome};
+use crate::saga_log::record::SagaRecord;
+use crate::saga_log::summary::{self, LogTotals};
 use crate::store::inspect::error::InspectError;
 use crate::store::inspect::logs::Failure;
+use crate::wire::field::Field;
 use crate::wire::ids::SagaId;
-use crate::wire::sagas::{Saga, SagaErrorInfo, SagaState};
+use crate::wire::sagas::{Outcome, Saga, SagaErrorInfo, SagaState};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, HashMap};
 
-pub use crate::wire::overview::{FailedNode, ListedSaga};
+use crate::wire::overview::{FailedNode, ListedSaga};
 pub use walk::FREE_SCAN;
 
 /// Failures by saga, newest first within each.

@@ -5,7 +5,7 @@
 
 use super::filter::{Filter, Verdict, is_unfinished};
 use super::{Failures, SagasError};
-use crate::saga_log::record::{Field, SagaRecord};
+use crate::saga_log::record::SagaRecord;
 use crate::saga_log::summary::LogTotals;
 use crate::store::inspect::Inspector;
 use crate::store::inspect::error::InspectError;
@@ -13,6 +13,7 @@ use crate::store::inspect::listing::{Cursor, Order, Page, Span};
 use crate::store::inspect::logs::FailureCursor;
 use crate::store::inspect::saga::SecLookup;
 use crate::store::inspect::source::Source;
+use crate::wire::field::Field;
 use crate::wire::ids::{SagaId, SecId};
 use crate::wire::time::Time;
 use std::collections::{HashMap, HashSet};

@@ -8,12 +8,11 @@ use crate::saga_log::dag::Node;
 use crate::saga_log::events::{EventType, NodeStatus};
 use crate::saga_log::findings::FindingKind;
 use crate::saga_log::legality::{Judgement, NodeRef};
-use crate::saga_log::record::Field;
-use crate::saga_log::summary::Outcome;
 use crate::saga_log::{Direction, Failure, Reading, Step};
 use crate::store::inspect::saga::{SecLookup, SecTable};
+use crate::wire::field::Field;
 use crate::wire::recovery::RecoveryFailureKind;
-use crate::wire::sagas::CachedState;
+use crate::wire::sagas::{CachedState, Outcome};
 use crate::wire::time::Time;
 
 /// Most nodes that are named in one line.

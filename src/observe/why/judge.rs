@@ -18,12 +18,12 @@ use super::{
 use crate::observe::secs::FRESH;
 use crate::saga_log::events::EventType;
 use crate::saga_log::legality::{Judgement, Rule};
-use crate::saga_log::record::{EventRecord, Field, SagaRecord};
-use crate::saga_log::summary::Outcome;
+use crate::saga_log::record::{EventRecord, SagaRecord};
 use crate::saga_log::{Direction, Failure, Reading};
 use crate::store::inspect::saga::{SecLookup, SecTable};
+use crate::wire::field::Field;
 use crate::wire::recovery::RecoveryFailureKind;
-use crate::wire::sagas::CachedState;
+use crate::wire::sagas::{CachedState, Outcome};
 use crate::wire::time::Time;
 
 /// Judges a saga.

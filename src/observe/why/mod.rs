@@ -18,12 +18,13 @@ pub(crate) mod remedy;
 #[cfg(test)]
 mod tests;
 
+use crate::saga_log::Direction;
 use crate::saga_log::legality::{Judgement, NodeRef};
-use crate::saga_log::summary::Outcome;
-use crate::saga_log::{Direction, record::Field};
 use crate::store::inspect::saga::SecLookup;
+use crate::wire::field::Field;
 use crate::wire::ids::{SagaId, SecId};
 use crate::wire::recovery::RecoveryFailure;
+use crate::wire::sagas::Outcome;
 use crate::wire::time::Time;
 use serde::Serialize;
 use std::fmt;

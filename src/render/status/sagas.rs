@@ -8,7 +8,8 @@ use super::super::{Limit, Look, time};
 use super::escape;
 use crate::observe::database::{Counted, SagaCounts};
 use crate::observe::sagas::count::Key;
-use crate::observe::sagas::{FailedNode, ListedSaga};
+use crate::observe::status::SeenBy;
+use crate::wire::overview::{FailedNode, ListedSaga};
 use std::io::{self, Write};
 
 /// Errors are cut to so many characters even where there is room.
@@ -28,6 +29,22 @@ const FAILED_COLUMNS: [Column; 7] = [
     Column::message("UNDO_ERROR", 10),
 ];
 
+/// Writes which database it is, as far as that is known, and who looked at it.
+pub(super) fn render_heading(
+    out: &mut dyn Write,
+    look: &Look,
+    sagas: Option<&SagaCounts>,
+    seen_by: Option<SeenBy>,
+) -> io::Result<()> {
+    let source = sagas.map_or_else(String::new, |sagas| format!(" {}", escape(&sagas.source)));
+    let heading = look.paint.apply(Style::Heading, format!("database:{source}"));
+    let seen_by = match seen_by {
+        Some(SeenBy::Coordinator) => ", as the coordinator sees it",
+        Some(SeenBy::Sagactl) | None => "",
+    };
+    writeln!(out, "\n{heading}{seen_by}")
+}
+
 /// Writes both parts, as far as there are any.
 pub(super) fn render_database(
     out: &mut dyn Write,
@@ -36,8 +53,6 @@ pub(super) fn render_database(
     sagas: Option<&SagaCounts>,
     limit: Limit,
 ) -> io::Result<()> {
-    let source = sagas.map_or_else(String::new, |sagas| format!(" {}", escape(&sagas.source)));
-    writeln!(out, "\n{}", look.paint.apply(Style::Heading, format!("database:{source}")))?;
     if let Some(failed) = failed {
         render_failed(out, look, failed, limit)?;
     }

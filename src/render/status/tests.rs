@@ -2,14 +2,15 @@
 
 use super::*;
 use crate::client::FetchedTask;
-use crate::observe::Part;
 use crate::observe::database::{Counted, DatabaseView, SagaCounts};
-use crate::observe::sagas::count::{Group, Key, Shared};
-use crate::observe::sagas::{FailedNode, ListedSaga};
+use crate::observe::sagas::count::{Group, Key};
+use crate::observe::status::SeenBy;
 use crate::render::style::Paint;
-use crate::saga_log::record::Field;
-use crate::saga_log::summary::Outcome;
+use crate::wire::field::Field;
 use crate::wire::info::Info;
+use crate::wire::overview::{FailedNode, ListedSaga, Shared};
+use crate::wire::part::Part;
+use crate::wire::sagas::Outcome;
 use serde_json::{Value, json};
 
 const NOW: &str = "2026-11-02T09:16:06.640112Z";
@@ -319,6 +320,7 @@ fn json_has_the_documented_fields() {
         "url": "http://127.0.0.1:12221",
         "version": "0.1.0"
       },
+      "database_seen_by": null,
       "details": "…",
       "failed_sagas": null,
       "last_pass": {
@@ -425,7 +427,7 @@ fn what_the_database_adds() {
         node: node.to_owned(),
         error: error.map(str::to_owned),
     };
-    status.add_database(Part::Present(DatabaseView {
+    let view = DatabaseView {
         source: "sqlite:/var/lib/sagactl/sagactl.db (sagactl schema 3)".to_owned(),
         names: Part::Missing("not asked".to_owned()),
         failed_sagas: Part::Present(vec![
@@ -454,10 +456,11 @@ fn what_the_database_adds() {
                 ],
             },
         }),
-    }));
+    };
+    status.add_database(Part::Present(view), SeenBy::Coordinator);
     let of_database = |picture: String| picture[picture.find("database:").unwrap()..].to_owned();
     insta::assert_snapshot!(of_database(picture(&status, |look| look, Limit::Rows(2))), @r#"
-    database: sqlite:/var/lib/sagactl/sagactl.db (sagactl schema 3)
+    database: sqlite:/var/lib/sagactl/sagactl.db (sagactl schema 3), as the coordinator sees it
         recently failed sagas (2):
           TIME                      SAGA_ID                               NAME        OUTCOME  FAILED_NODE  ERROR            UNDO_ERROR
           2026-11-02T09:15:22.640Z  0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0021  vpc-create  stuck    subnet       no room\x1b[31m  (not recorded)

@@ -3,9 +3,9 @@
 
 use super::super::dag::Node;
 use super::super::events::NodeStatus;
-use super::super::summary::Outcome;
 use super::super::{Direction, Reading};
 use super::engine::{Item, Resumption, Run, Stage, Troubles, dag_of, resume, rows, run, shapes};
+use crate::wire::sagas::Outcome;
 use proptest::prelude::*;
 use serde_json::Value;
 use std::collections::BTreeSet;

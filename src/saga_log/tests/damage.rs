@@ -5,9 +5,10 @@ use super::super::events::EventType::{self, Failed, Started, Succeeded, UndoFini
 use super::super::events::NodeStatus;
 use super::super::findings::FindingKind;
 use super::super::legality::{Judgement, Rule, Verdict};
-use super::super::record::{Field, SagaRecords};
-use super::super::summary::Outcome;
+use super::super::record::SagaRecords;
 use super::{diamond, event, log, records};
+use crate::wire::field::Field;
+use crate::wire::sagas::Outcome;
 use serde_json::{Value, json};
 
 fn rules(judgement: &Judgement) -> Vec<Rule> {

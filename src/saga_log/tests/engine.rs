@@ -1,7 +1,8 @@
 //! Runs sagas through steno, remembers what it would have stored, and cuts it off anywhere.
 
-use super::super::record::{EventRecord, Field, SagaRecords};
+use super::super::record::{EventRecord, SagaRecords};
 use super::{at, records, sec};
+use crate::wire::field::Field;
 use futures::FutureExt;
 use newtype_uuid::GenericUuid;
 use proptest::prelude::*;

@@ -6,8 +6,9 @@ mod engine;
 mod fuzzed;
 mod stories;
 
-use super::record::{EventRecord, Field, SagaRecord, SagaRecords};
+use super::record::{EventRecord, SagaRecord, SagaRecords};
 use super::{EventType, Reading};
+use crate::wire::field::Field;
 use crate::wire::ids::{SagaId, SecId};
 use crate::wire::time::Time;
 use serde_json::{Value, json};

@@ -4,10 +4,10 @@ use super::super::events::EventType::{Failed, Started, Succeeded, UndoFailed, Un
 use super::super::events::NodeStatus;
 use super::super::findings::FindingKind;
 use super::super::legality::Rule;
-use super::super::record::Field;
-use super::super::summary::Outcome;
 use super::super::{Direction, Reading};
 use super::{at, diamond, log, records, sec, steps};
+use crate::wire::field::Field;
+use crate::wire::sagas::Outcome;
 use serde_json::json;
 
 /// The log of the diamond up to `b` and `c` running side by side.

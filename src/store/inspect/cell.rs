@@ -1,6 +1,6 @@
 //! Stored values as they come, and what the tool makes of them: nothing that is found in a column is an error.
 
-use crate::saga_log::record::Field;
+use crate::wire::field::Field;
 use crate::wire::time::Time;
 use chrono::{DateTime, Utc};
 use std::str::FromStr;

@@ -5,7 +5,7 @@ use super::error::InspectError;
 use super::listing::{Cursor, Order, Span};
 use super::source::Origin;
 use crate::saga_log::dag::Dag;
-use crate::saga_log::record::Field;
+use crate::wire::field::Field;
 use crate::wire::ids::SagaId;
 use crate::wire::time::Time;
 use serde_json::Value;

@@ -4,8 +4,8 @@ use super::cell::Cell;
 use super::error::InspectError;
 use super::source::Table;
 use super::{Inspector, Query, RawRow};
-use crate::saga_log::record::Field;
 use crate::saga_log::summary::{LogTotals, Worst};
+use crate::wire::field::Field;
 use crate::wire::ids::SagaId;
 use crate::wire::time::Time;
 use std::collections::HashMap;
@@ -89,11 +89,12 @@ impl Inspector {
         let (Some(table), false) = (&self.describe().event, ids.is_empty()) else {
             return Ok(HashMap::new());
         };
-        // The key of the events begins with the saga, so this needs no sorting, as grouping by type would.
+        // The key of the events begins with the saga, so this needs no sorting, as grouping by type would. A blob that spells a
+        // word counts as the word here too.
         let query = self
             .query("SELECT ")
             .columns(table, "", &["saga_id"])
-            .sql(", max(CASE event_type WHEN 'undo_failed' THEN 2 WHEN 'failed' THEN 1 ELSE 0 END)")
+            .sql(", max(CASE CAST(event_type AS TEXT) WHEN 'undo_failed' THEN 2 WHEN 'failed' THEN 1 ELSE 0 END)")
             .sql(" FROM saga_node_event WHERE ")
             .among("saga_id", &uuids(ids))
             .sql(" GROUP BY saga_id");

@@ -5,7 +5,7 @@
 //! the same tables, see the eras in [`source`]), and most of all at broken ones. So here
 //!
 //! - tables, columns and indexes are found out when a database is opened, and what is missing is a fact that is passed on;
-//! - a value that cannot be read is a [`Field`](crate::saga_log::record::Field) that says so, and hides nothing beside it;
+//! - a value that cannot be read is a [`Field`](crate::wire::field::Field) that says so, and hides nothing beside it;
 //! - nothing is read that an index does not serve unless the caller asks for just that, and everything comes in pages by
 //!   full keys, so that memory stays flat whatever the size of the history.
 //!
@@ -57,7 +57,7 @@ pub enum Asker {
     /// One that other things must reach soon: time limits, an interrupt, the answers of others.
     #[default]
     Busy,
-    /// A thread that does nothing else.
+    /// A thread that does nothing else. A question is broken off at its time limit, and between two of them it hears of others.
     OnItsOwnThread,
 }
 
@@ -145,8 +145,8 @@ impl Inspector {
         &self.source
     }
 
-    /// The present moment of its contents, which stays the same until somebody changes something; `None` where that cannot be
-    /// told.
+    /// The present moment of its contents, which stays the same until somebody changes something. Known of files, to who is on
+    /// its own thread; else `None`.
     ///
     /// # Errors
     ///

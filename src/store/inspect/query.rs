@@ -39,10 +39,10 @@ impl RawRow {
         &mut self,
         table: &Table,
         column: &str,
-        read: impl FnOnce(Cell) -> crate::saga_log::record::Field<T>,
-    ) -> crate::saga_log::record::Field<T> {
+        read: impl FnOnce(Cell) -> crate::wire::field::Field<T>,
+    ) -> crate::wire::field::Field<T> {
         let cell = self.next();
-        if table.has(column) { read(cell) } else { crate::saga_log::record::Field::NoColumn }
+        if table.has(column) { read(cell) } else { crate::wire::field::Field::NoColumn }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Most questions are answered in less time than it takes to start a thread, so they are answered on the spot. The first
 //! that takes longer is asked again on a thread, and all that come later go there too, as they do once much has been asked:
-//! whoever asks can then give up at a limit or be interrupted. Who has a thread for just this is answered there much longer.
+//! whoever asks can then give up at a limit or be interrupted. Who has a thread for just this is answered on it in any case.
 
 use super::Asker;
 use super::cell::Cell;
@@ -21,23 +21,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// How long questions may keep whoever asks them from everything else.
-#[derive(Clone, Copy)]
-struct OnTheSpot {
-    /// One question.
-    each: Duration,
-    /// All together. Without a limit, who asks little very often would never hear of anything else.
-    in_all: Duration,
-}
+/// How long a question may keep whoever asks it from everything else.
+const AT_ONCE: Duration = Duration::from_millis(2);
 
-impl OnTheSpot {
-    fn of(asker: Asker) -> Self {
-        match asker {
-            Asker::Busy => Self { each: Duration::from_millis(2), in_all: Duration::from_millis(20) },
-            Asker::OnItsOwnThread => Self { each: Duration::from_millis(50), in_all: Duration::MAX },
-        }
-    }
-}
+/// How long all questions together may. Without a limit, who asks little very often would never hear of anything else.
+const AT_ONCE_IN_ALL: Duration = Duration::from_millis(20);
 
 /// Instructions of SQLite's machine between two looks at the clock: few, for each may read a page from a slow disk.
 const INSTRUCTIONS: i32 = 100;
@@ -55,10 +43,12 @@ pub(super) struct File {
 
 /// Where questions are answered.
 enum Where {
-    /// On the spot, on which so much time may yet be spent.
-    Here(Box<Answering>, OnTheSpot),
+    /// On the spot, on which so much time was spent.
+    Here(Box<Answering>, Duration),
     /// By a thread, one after the other.
     OnAThread(Readers<Question, Vec<RawRow>>),
+    /// On the spot, by whom nobody else is waiting for.
+    Alone(Box<Answering>),
 }
 
 /// What is asked.
@@ -84,9 +74,13 @@ impl File {
             .visit(|connection| discover(connection, &url).map_err(|error| explain("read", &path, &error)))
             .map_err(failed)?;
         let under_way = Arc::default();
-        let answering = Answering { visitor, under_way: Arc::clone(&under_way) };
-        let here = Where::Here(Box::new(answering), OnTheSpot::of(asker));
-        let file = Self { url, path, answering: Arc::new(Mutex::new(here)), next: Arc::default(), under_way };
+        let answering = Box::new(Answering { visitor, under_way: Arc::clone(&under_way) });
+        let answering = match asker {
+            Asker::Busy => Where::Here(answering, Duration::ZERO),
+            Asker::OnItsOwnThread => Where::Alone(answering),
+        };
+        let answering = Arc::new(Mutex::new(answering));
+        let file = Self { url, path, answering, next: Arc::default(), under_way };
         Ok((file, source))
     }
 
@@ -95,11 +89,11 @@ impl File {
         self.path.clone()
     }
 
-    /// The present moment of its contents, as long as questions are answered on the spot.
+    /// The present moment of its contents, for who is on its own thread.
     pub(super) fn moment(&self) -> Result<Option<Moment>, InspectError> {
         match &mut *self.answering.lock().unwrap_or_else(PoisonError::into_inner) {
-            Where::OnAThread(_) => Ok(None),
-            Where::Here(answering, _) => {
+            Where::Here(..) | Where::OnAThread(_) => Ok(None),
+            Where::Alone(answering) => {
                 let moment = answering.visitor.moment();
                 moment.map(Some).map_err(|error| InspectError::of_file(&self.url, error))
             }
@@ -110,11 +104,21 @@ impl File {
     pub(super) async fn ask(&self, query: Query, limit: Duration) -> Result<Vec<RawRow>, InspectError> {
         let failed = |error| InspectError::of_file(&self.url, error);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let asked =
-            self.answering.lock().unwrap_or_else(PoisonError::into_inner).ask(Question { number, query });
+        let timed_out = || InspectError::TimedOut { url: self.url.clone(), limit };
+        let asked = self
+            .answering
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .ask(Question { number, query }, limit);
         let answered = match asked.map_err(failed)? {
             Asked::Answered(rows) => return Ok(rows),
             Asked::HandedOver(answered) => answered,
+            Asked::BrokenOff => return Err(timed_out()),
+            Asked::AnsweredAlone(rows) => {
+                // Or who asks again and again would never hear that its time is over.
+                tokio::task::yield_now().await;
+                return Ok(rows);
+            }
         };
         match tokio::time::timeout(limit, answered).await {
             Ok(Ok(answer)) => answer.map_err(failed),
@@ -130,7 +134,7 @@ impl File {
                 {
                     stop.interrupt();
                 }
-                Err(InspectError::TimedOut { url: self.url.clone(), limit })
+                Err(timed_out())
             }
         }
     }
@@ -139,25 +143,31 @@ impl File {
 /// What became of a question.
 enum Asked {
     Answered(Vec<RawRow>),
+    AnsweredAlone(Vec<RawRow>),
+    BrokenOff,
     HandedOver(oneshot::Receiver<Result<Vec<RawRow>, StoreError>>),
 }
 
 impl Where {
-    fn ask(&mut self, question: Question) -> Result<Asked, StoreError> {
+    fn ask(&mut self, question: Question, limit: Duration) -> Result<Asked, StoreError> {
         let thread = match self {
             Self::OnAThread(thread) => thread,
-            Self::Here(answering, left) => {
-                if !left.in_all.is_zero() {
+            Self::Alone(answering) => {
+                let answer = answering.answer_within(limit, limit, &question.query);
+                return answer.map_or(Ok(Asked::BrokenOff), |answer| answer.map(Asked::AnsweredAlone));
+            }
+            Self::Here(answering, spent) => {
+                if *spent < AT_ONCE_IN_ALL {
                     let began = Instant::now();
-                    let answer = answering.answer_within(left.each, &question.query);
-                    left.in_all = left.in_all.saturating_sub(began.elapsed());
+                    let answer = answering.answer_within(AT_ONCE, Duration::ZERO, &question.query);
+                    *spent += began.elapsed();
                     if let Some(answer) = answer {
                         return answer.map(Asked::Answered);
                     }
                 }
                 // One thread however much is asked: SQLite's connection does one thing at a time.
                 *self = Self::OnAThread(Readers::start(vec![answering.another()])?);
-                return self.ask(question);
+                return self.ask(question, limit);
             }
         };
         Ok(Asked::HandedOver(thread.hand_over(question)))
@@ -176,22 +186,28 @@ impl Answering {
         Self { visitor: self.visitor.another(), under_way: Arc::clone(&self.under_way) }
     }
 
-    /// The answer if it is had in that time.
-    fn answer_within(&mut self, limit: Duration, query: &Query) -> Option<Result<Vec<RawRow>, StoreError>> {
+    /// The answer if it is had in that time, of which so much may go into waiting for somebody's lock.
+    fn answer_within(
+        &mut self,
+        limit: Duration,
+        waiting: Duration,
+        query: &Query,
+    ) -> Option<Result<Vec<RawRow>, StoreError>> {
         let path = self.visitor.path().to_owned();
         let takes_long = Arc::new(AtomicBool::new(false));
         let answer = self.visitor.visit(|connection| {
-            let found = without_waiting(connection, limit, &takes_long, |connection| rows(connection, query));
+            let found = within(connection, limit, waiting, &takes_long, |connection| rows(connection, query));
             found.map_err(|error| explain("read", &path, &error))
         });
         (!takes_long.load(Ordering::Relaxed)).then_some(answer)
     }
 }
 
-/// Asks, and gives up as soon as it takes long or something is to be waited for.
-fn without_waiting<T>(
+/// Asks, and gives up as soon as it takes long or something is to be waited for too long.
+fn within<T>(
     connection: &mut Connection,
     limit: Duration,
+    waiting: Duration,
     takes_long: &Arc<AtomicBool>,
     ask: impl FnOnce(&Connection) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
@@ -203,7 +219,7 @@ fn without_waiting<T>(
         is_late
     };
     connection.progress_handler(INSTRUCTIONS, Some(has_taken_long))?;
-    let answer = connection.busy_timeout(Duration::ZERO).and_then(|()| ask(connection));
+    let answer = connection.busy_timeout(waiting).and_then(|()| ask(connection));
     let restored = connection.busy_timeout(BUSY_TIMEOUT);
     connection.progress_handler(0, None::<fn() -> bool>)?;
     restored?;

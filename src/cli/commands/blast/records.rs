@@ -8,9 +8,9 @@ use crate::cli::config::Source;
 use crate::cli::context::Context;
 use crate::client::base_url::BaseUrl;
 use crate::client::tls::Trust;
-use crate::observe::Part;
 use crate::wire::ids::SagaId;
 use crate::wire::info::Info;
+use crate::wire::part::Part;
 use std::time::{Duration, Instant};
 
 /// How long the coordinator may take to tell who it is, before and after the load.

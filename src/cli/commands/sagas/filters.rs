@@ -3,9 +3,8 @@
 use crate::cli::config::Timeout;
 use crate::cli::failure::Failure;
 use crate::observe::sagas::filter::{Filter, Glob};
-use crate::saga_log::summary::Outcome;
 use crate::wire::ids::SecId;
-use crate::wire::sagas::CachedState;
+use crate::wire::sagas::{CachedState, Outcome};
 use crate::wire::time::Time;
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use std::str::FromStr;

@@ -6,14 +6,15 @@ use crate::cli::config::OutputMode;
 use crate::cli::context::Context;
 use crate::cli::failure::{CommandResult, Failure, Outcome};
 use crate::cli::progress::Progress;
+use crate::observe::sagas::Row;
 use crate::observe::sagas::filter::Filter;
 use crate::observe::sagas::list::{Coverage, Detail, Listing, Request};
-use crate::observe::sagas::{ListedSaga, Row};
 use crate::render;
-use crate::saga_log::summary::Outcome as SagaOutcome;
 use crate::store::inspect::Inspector;
 use crate::store::inspect::saga::SecLookup;
+use crate::wire::overview::ListedSaga;
 use crate::wire::sagas::CachedState;
+use crate::wire::sagas::Outcome as SagaOutcome;
 use std::io;
 
 /// List sagas, newest first

@@ -1,12 +1,12 @@
 //! Pages hand out every row once and in order, also where rows share most of their key, and nothing can be changed.
 
-use crate::saga_log::record::Field;
 use crate::scratch_postgres::{Database, Server};
 use crate::store::inspect::error::InspectError;
 use crate::store::inspect::listing::{Order, Span};
 use crate::store::inspect::{Inspector, OpenOptions};
 use crate::store::postgres::{self, PostgresStore};
 use crate::store::sqlite::{self, SqliteStore};
+use crate::wire::field::Field;
 use crate::wire::ids::{SagaId, SecId};
 use crate::wire::time::Time;
 use std::collections::BTreeSet;
