@@ -34,15 +34,18 @@ pub(super) fn render_heading(
     out: &mut dyn Write,
     look: &Look,
     sagas: Option<&SagaCounts>,
-    seen_by: Option<SeenBy>,
+    seen_by_whom: Option<SeenBy>,
 ) -> io::Result<()> {
     let source = sagas.map_or_else(String::new, |sagas| format!(" {}", escape(&sagas.source)));
-    let heading = look.paint.apply(Style::Heading, format!("database:{source}"));
-    let seen_by = match seen_by {
-        Some(SeenBy::Coordinator) => ", as the coordinator sees it",
-        Some(SeenBy::Sagactl) | None => "",
-    };
-    writeln!(out, "\n{heading}{seen_by}")
+    let heading = format!("database:{source}");
+    let seen_by = "as the coordinator sees it";
+    let fits = look.width.is_none_or(|width| heading.chars().count() + 2 + seen_by.len() <= width);
+    write!(out, "\n{}", look.paint.apply(Style::Heading, &heading))?;
+    match seen_by_whom {
+        Some(SeenBy::Coordinator) if fits => writeln!(out, ", {seen_by}"),
+        Some(SeenBy::Coordinator) => writeln!(out, "\n{HEADING_INDENT}{seen_by}"),
+        Some(SeenBy::Sagactl) | None => writeln!(out),
+    }
 }
 
 /// Writes both parts, as far as there are any.

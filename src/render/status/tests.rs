@@ -480,6 +480,7 @@ fn what_the_database_adds() {
     let narrow = picture(&status, |look| Look { width: Some(80), ..look }, Limit::Rows(1));
     insta::assert_snapshot!(of_database(narrow), @r#"
     database: sqlite:/var/lib/sagactl/sagactl.db (sagactl schema 3)
+        as the coordinator sees it
         recently failed sagas (newest 1 of 2; --limit shows more):
           SAGA_ID                               OUTCOME  FAILED_NODE  ERROR         UNDO_ERROR
           0b6c3c1e-1f38-4c0f-8f6c-5e0f6f1a0021  stuck    subnet       no room\x1b…  (not reco…
