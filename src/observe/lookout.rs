@@ -23,12 +23,12 @@ use tokio::sync::{mpsc, oneshot};
 /// How long the database stays open when nobody asks: servers have few connections to give.
 const KEPT_OPEN: Duration = Duration::from_secs(60);
 
-/// How the database is opened. Questions end well within the time that a look has for each of its parts, so that what was
-/// asked of a server in vain is over before the next look.
+/// How the database is opened. A question ends within the time that a look has for each of its parts, so that a server or a
+/// disk is not still at it when nobody waits any more.
 const OPTIONS: OpenOptions = OpenOptions {
     // A server with two addresses is tried at the second one after two seconds.
     connect_timeout: Duration::from_millis(2500),
-    statement_timeout: Duration::from_millis(800),
+    statement_timeout: Duration::from_millis(1500),
     retry: RetryScope::Reads,
     asker: Asker::OnItsOwnThread,
 };
@@ -197,14 +197,18 @@ impl DatabaseOverview {
 mod tests {
     use super::*;
     use crate::observe::database::{DatabaseView, SagaNames};
+    use crate::scratch_postgres::Server;
+    use crate::store::postgres::{self, PostgresStore};
     use crate::store::sagas::{self, NewSaga};
     use crate::store::sqlite::{self, SqliteStore};
     use crate::store::{Store as _, Until};
     use crate::wire::field::Field;
     use crate::wire::ids::SecId;
+    use rustix::process::{Pid, Signal, kill_process};
     use std::path::{Path, PathBuf};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Instant;
     use tempfile::TempDir;
 
     fn saga(id: SagaId) -> NewSaga {
@@ -363,6 +367,52 @@ mod tests {
             panic!("it is back")
         };
         assert_eq!(recovered.len(), 1);
+    }
+
+    /// A server's process that has been stopped in its tracks, until the end of this.
+    struct Stopped(Pid);
+
+    impl Stopped {
+        fn new(pid: Pid) -> Self {
+            kill_process(pid, Signal::STOP).expect("it is there");
+            Self(pid)
+        }
+    }
+
+    impl Drop for Stopped {
+        fn drop(&mut self) {
+            let _ = kill_process(self.0, Signal::CONT);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_that_hangs_is_given_up_for_another() {
+        let database = Server::shared().database();
+        let options = postgres::OpenOptions::new(SecId::random(), Arc::new(|why| panic!("{why}")));
+        drop(PostgresStore::open(&database.url(), options).expect("a database"));
+        let url = database.url();
+        let mut eye =
+            Eye::new(async move |options: &OpenOptions| Inspector::open_server(&url, options).await);
+        eye.look(BTreeSet::new()).await.expect("readable");
+        let sessions = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()
+            AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let session = loop {
+            // Those of the store end soon.
+            if let Ok(session) = database.sql(sessions).parse() {
+                break session;
+            }
+            assert!(Instant::now() < deadline, "sessions: {}", database.sql(sessions));
+        };
+        let _stopped = Stopped::new(Pid::from_raw(session).expect("a process"));
+        let hung = eye.look(BTreeSet::new()).await.expect("an answer, though without what was asked for");
+        let (Part::Missing(reason), Part::Missing(_)) = (hung.counts, hung.failed) else {
+            panic!("nobody can have answered")
+        };
+        assert!(reason.contains("did not answer"), "{reason}");
+        while !eye.look(BTreeSet::new()).await.is_ok_and(|again| again.counts.is_present()) {
+            assert!(Instant::now() < deadline, "nobody answers though only one session is stopped");
+        }
     }
 
     #[tokio::test]
