@@ -52,12 +52,18 @@ impl Context<'_> {
             Part::Present(url) => url,
             Part::Missing(reason) => return Part::Missing(reason),
         };
-        match open(&url, patience, self.timeout(), self.settings().retry).await {
-            Ok(inspector) => {
+        // A server is also asked what is in it, which takes as long as it likes.
+        let opening = open(&url, patience, self.timeout(), self.settings().retry);
+        match tokio::time::timeout(patience, opening).await {
+            Ok(Ok(inspector)) => {
                 self.inspector = Some(inspector.clone());
                 Part::Present(inspector)
             }
-            Err(error) => Part::Missing(error.to_string()),
+            Ok(Err(error)) => Part::Missing(error.to_string()),
+            Err(_) => Part::Missing(format!(
+                "{url} did not answer within {}",
+                humantime::format_duration(in_millis(patience))
+            )),
         }
     }
 
@@ -142,6 +148,11 @@ impl Kept {
     pub(super) fn put_back(&mut self, url: DbUrl, inspector: Inspector) {
         self.0 = Some((url, inspector));
     }
+}
+
+/// A duration as people are told of it.
+pub(super) fn in_millis(duration: Duration) -> Duration {
+    Duration::from_millis(duration.as_millis().try_into().unwrap_or(u64::MAX))
 }
 
 async fn open(

@@ -113,6 +113,8 @@ pub struct Client {
     config: Arc<Config>,
     http: reqwest::Client,
     deadline: Instant,
+    /// When a question was begun that its calls are the parts of.
+    began: Option<Instant>,
 }
 
 /// What a request carries.
@@ -176,7 +178,7 @@ impl Client {
             builder = builder.pool_max_idle_per_host(0);
         }
         let deadline = Instant::now() + config.budget;
-        Ok(Self { http: builder.build()?, deadline, config: Arc::new(config) })
+        Ok(Self { http: builder.build()?, deadline, began: None, config: Arc::new(config) })
     }
 
     /// The same client with its whole time again: for a command that looks again and again.
@@ -187,6 +189,11 @@ impl Client {
     /// The same client with less time, if `budget` is less than what it has left.
     pub fn with_at_most(&self, budget: Duration) -> Self {
         Self { deadline: self.deadline.min(Instant::now() + budget), ..self.clone() }
+    }
+
+    /// The same client for parts of a question that was begun earlier. If time runs out, that of the whole question is told.
+    pub fn since(&self, began: Instant) -> Self {
+        Self { began: Some(began), ..self.clone() }
     }
 
     /// Whom it asks.
@@ -220,7 +227,7 @@ impl Client {
         query: &[(&str, &str)],
         content: Content,
     ) -> Result<Answer, CallError> {
-        let began = Instant::now();
+        let began = self.began.unwrap_or_else(Instant::now);
         let mut attempts = 0;
         let mut is_in_doubt = false;
         let deadline = self.deadline_of(call);

@@ -19,13 +19,14 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// What has become of sagas, by id.
 pub type SagaNames = BTreeMap<SagaId, SagaStanding>;
 
-/// Longest wait for the database: `status` is asked when things are bad, and half an answer in time is better than a whole
-/// one too late.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait for what a database says: `status` is asked when things are bad, and half an answer in time is better than a
+/// whole one too late.
+pub const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Failed sagas that are looked up.
 pub const FAILED_SAGAS: u64 = 20;
@@ -72,12 +73,26 @@ pub struct Counted {
     pub groups: Vec<Group>,
 }
 
-/// Looks at the database for `status`: what became of these sagas, which failed, how many there are.
-pub async fn look(inspector: &Inspector, recovered: &[SagaId], now: Time) -> DatabaseView {
+impl DatabaseView {
+    /// Whether nothing is known.
+    pub fn is_blank(&self) -> bool {
+        !self.names.is_present() && !self.failed_sagas.is_present() && !self.sagas.is_present()
+    }
+}
+
+/// Looks at the database for `status`: what became of these sagas, which failed, how many there are. What is not known within
+/// `patience` is missing.
+pub async fn look(
+    inspector: &Inspector,
+    recovered: &[SagaId],
+    now: Time,
+    patience: Duration,
+) -> DatabaseView {
+    let deadline = Instant::now() + patience;
     let (names, failed_sagas, sagas) = tokio::join!(
-        in_time(find_names(inspector, recovered)),
-        in_time(list_failed(inspector, now)),
-        in_time(count_sagas(inspector, now)),
+        in_time(deadline, patience, find_names(inspector, recovered)),
+        in_time(deadline, patience, list_failed(inspector, now)),
+        in_time(deadline, patience, count_sagas(inspector, now)),
     );
     DatabaseView { source: inspector.describe().to_string(), names, failed_sagas, sagas }
 }
@@ -128,13 +143,17 @@ async fn count(
     Ok(Counted { counted, complete: !counting.coverage().is_cut, groups: counting.groups() })
 }
 
-async fn in_time<T>(question: impl Future<Output = Result<T, SagasError>>) -> Part<T> {
-    match tokio::time::timeout(PATIENCE, question).await {
+async fn in_time<T>(
+    deadline: Instant,
+    patience: Duration,
+    question: impl Future<Output = Result<T, SagasError>>,
+) -> Part<T> {
+    match tokio::time::timeout_at(deadline, question).await {
         Ok(Ok(answer)) => Part::Present(answer),
         Ok(Err(error)) => Part::Missing(format!("the database says: {error}")),
         Err(_) => Part::Missing(format!(
             "the database did not answer within {}",
-            humantime::format_duration(PATIENCE)
+            humantime::format_duration(patience)
         )),
     }
 }

@@ -5,7 +5,7 @@
 //! connection, so that many who ask do not make many: who asks while it is looking waits for the next look, together with
 //! all others who do. And as long as nobody has written anything to a file, what was seen last is what would be seen now.
 
-use super::database;
+use super::database::{self, PATIENCE};
 use crate::client::retry::RetryScope;
 use crate::store::inspect::error::InspectError;
 use crate::store::inspect::{Asker, Inspector, Moment, OpenOptions};
@@ -23,12 +23,14 @@ use tokio::sync::{mpsc, oneshot};
 /// How long the database stays open when nobody asks: servers have few connections to give.
 const KEPT_OPEN: Duration = Duration::from_secs(60);
 
-/// How the database is opened. A question ends within the time that a look has for each of its parts, so that a server or a
-/// disk is not still at it when nobody waits any more.
+/// Longest wait for the database to be opened. A server with two addresses is tried at the second one after two seconds.
+const OPENING: Duration = Duration::from_millis(2500);
+
+/// How the database is opened. A question is broken off sooner than a look is over, so that a server or a disk is not long at it
+/// when nobody waits any more.
 const OPTIONS: OpenOptions = OpenOptions {
-    // A server with two addresses is tried at the second one after two seconds.
-    connect_timeout: Duration::from_millis(2500),
-    statement_timeout: Duration::from_millis(1500),
+    connect_timeout: OPENING,
+    statement_timeout: Duration::from_secs(1),
     retry: RetryScope::Reads,
     asker: Asker::OnItsOwnThread,
 };
@@ -111,7 +113,7 @@ where
         // A panic costs these answers and not all that are to come.
         let seen = match AssertUnwindSafe(eye.look(recovered)).catch_unwind().await {
             Ok(Ok(overview)) => Part::Present(overview),
-            Ok(Err(error)) => Part::Missing(error.to_string()),
+            Ok(Err(reason)) => Part::Missing(reason),
             Err(_) => Part::Missing(defect()),
         };
         for Question { recovered, answer } in together {
@@ -153,15 +155,22 @@ impl<F: AsyncFn(&OpenOptions) -> Result<Inspector, InspectError>> Eye<F> {
         self.kept = None;
     }
 
+    async fn open(&self) -> Result<Inspector, String> {
+        match tokio::time::timeout(OPENING, (self.open)(&OPTIONS)).await {
+            Ok(opened) => opened.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("it could not be opened within {}", humantime::format_duration(OPENING))),
+        }
+    }
+
     /// What there is to see, these sagas included.
-    async fn look(&mut self, recovered: BTreeSet<SagaId>) -> Result<DatabaseOverview, InspectError> {
+    async fn look(&mut self, recovered: BTreeSet<SagaId>) -> Result<DatabaseOverview, String> {
         // Taken out, so that where anything goes wrong the next look has a connection of its own.
         let Kept { inspector, last } = match self.kept.take() {
             Some(kept) => kept,
-            None => Kept { inspector: (self.open)(&OPTIONS).await?, last: None },
+            None => Kept { inspector: self.open().await?, last: None },
         };
         // Before the look, so that what is written meanwhile is noticed.
-        let moment = inspector.moment()?;
+        let moment = inspector.moment().map_err(|error| error.to_string())?;
         if let Some(last) = last
             && Some(last.moment) == moment
             && last.recovered.is_superset(&recovered)
@@ -172,7 +181,7 @@ impl<F: AsyncFn(&OpenOptions) -> Result<Inspector, InspectError>> Eye<F> {
         }
         self.looks += 1;
         let ids: Vec<SagaId> = recovered.iter().copied().collect();
-        let view = database::look(&inspector, &ids, now()).await;
+        let view = database::look(&inspector, &ids, now(), PATIENCE).await;
         let is_whole = view.names.is_present() && view.failed_sagas.is_present() && view.sagas.is_present();
         let overview = DatabaseOverview::from(view);
         if is_whole {
@@ -271,7 +280,7 @@ mod tests {
         let inspector =
             Inspector::open_file(&scratch.path(), &OpenOptions::default()).await.expect("readable");
         let wanted = [SagaId::random(), scratch.saga];
-        let seen = database::look(&inspector, &wanted, now()).await;
+        let seen = database::look(&inspector, &wanted, now(), Duration::from_secs(60)).await;
         let told = DatabaseView::from(present(scratch.lookout().ask(wanted.to_vec()).await));
         assert_eq!(told, seen);
         let Part::Present(names) = told.names else { panic!("they are known") };
@@ -393,10 +402,17 @@ mod tests {
         let url = database.url();
         let mut eye =
             Eye::new(async move |options: &OpenOptions| Inspector::open_server(&url, options).await);
-        eye.look(BTreeSet::new()).await.expect("readable");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        // Only what was wholly answered is kept open.
+        while !eye
+            .look(BTreeSet::new())
+            .await
+            .is_ok_and(|seen| seen.counts.is_present() && seen.failed.is_present())
+        {
+            assert!(Instant::now() < deadline, "nobody answers");
+        }
         let sessions = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()
             AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
-        let deadline = Instant::now() + Duration::from_secs(30);
         let session = loop {
             // Those of the store end soon.
             if let Ok(session) = database.sql(sessions).parse() {

@@ -53,6 +53,15 @@ pub enum SeenBy {
     Sagactl,
 }
 
+/// A database that somebody looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SeenDatabase {
+    /// Which one, in words.
+    pub source: String,
+    /// Who looked.
+    pub seen_by: SeenBy,
+}
+
 /// Recovery at a glance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Status {
@@ -66,8 +75,8 @@ pub struct Status {
     pub failed_sagas: Option<Vec<ListedSaga>>,
     /// Sagas by name, state and outcome; `None` without a database to ask.
     pub sagas: Option<SagaCounts>,
-    /// Who looked at the database; `None` if nobody could.
-    pub database_seen_by: Option<SeenBy>,
+    /// The database that was looked at; `None` if nobody could.
+    pub database: Option<SeenDatabase>,
     /// What is missing or odd, and why.
     pub notes: Vec<String>,
 }
@@ -144,7 +153,8 @@ pub async fn ask_api(client: &Client) -> Result<ApiPart, StatusError> {
 /// time while the rest is asked for by itself.
 pub async fn ask_for_everything(client: &Client) -> Result<Everything, StatusError> {
     // If it brings nothing, the database is yet to be asked, which takes time too.
-    let left = client.deadline().saturating_duration_since(Instant::now());
+    let began = Instant::now();
+    let left = client.deadline().saturating_duration_since(began);
     let patient = client.with_at_most(OVERVIEW_PATIENCE.min(left / 2));
     let mut overview = pin!(patient.fetch_overview());
     let only_api = |api| Everything { api, database: None };
@@ -154,7 +164,8 @@ pub async fn ask_for_everything(client: &Client) -> Result<Everything, StatusErr
         Ok(Ok(None) | Err(_)) => return ask_api(client).await.map(only_api),
         Err(_) => {}
     }
-    match futures::future::select(overview, pin!(ask_api(client))).await {
+    let parts = client.since(began);
+    match futures::future::select(overview, pin!(ask_api(&parts))).await {
         Either::Left((Ok(Some(overview)), _)) => Ok(overview.into()),
         Either::Left((Ok(None) | Err(_), api)) => api.await.map(only_api),
         Either::Right((api, overview)) => match overview.await {
@@ -197,14 +208,15 @@ impl Status {
         if recovery.since_start.is_some() && recovery.recent_passes.is_none() {
             notes.push("the coordinator keeps no history of passes".to_owned());
         }
-        Self { coordinator, recovery, failed_sagas: None, sagas: None, database_seen_by: None, notes }
+        Self { coordinator, recovery, failed_sagas: None, sagas: None, database: None, notes }
     }
 
     /// Adds what the database knows, or why it is not known.
     pub fn add_database(&mut self, view: Part<DatabaseView>, seen_by: SeenBy) {
         let DatabaseView { source: _, names, failed_sagas, sagas } = match view {
             Part::Present(view) => {
-                self.database_seen_by = Some(seen_by);
+                let is_blank = view.is_blank();
+                self.database = (!is_blank).then(|| SeenDatabase { source: view.source.clone(), seen_by });
                 view
             }
             Part::Missing(reason) => {

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 /// Writes the whole view.
 pub fn render_status(out: &mut dyn Write, look: &Look, status: &Status, limit: Limit) -> io::Result<()> {
-    let Status { coordinator, recovery, failed_sagas, sagas, database_seen_by, notes } = status;
+    let Status { coordinator, recovery, failed_sagas, sagas, database, notes } = status;
     render_coordinator(out, look, coordinator)?;
     writeln!(out)?;
     task::render_recovery(out, look, recovery)?;
     task::render_tables(out, look, recovery, limit)?;
     if failed_sagas.is_some() || sagas.is_some() {
-        sagas::render_heading(out, look, sagas.as_ref(), *database_seen_by)?;
+        sagas::render_heading(out, look, database.as_ref())?;
         sagas::render_database(out, look, failed_sagas.as_deref(), sagas.as_ref(), limit)?;
     }
     render_notes(out, look, notes)

@@ -3,7 +3,6 @@
 //! The state that is stored beside a saga does not tell how it ended: one that succeeded, one that was unwound and one whose
 //! undo action failed all rest in `done`. Only the log tells them apart, and for that it need not be read in full. How many
 //! events there are of each type is enough.
-
 use crate::wire::field::Field;
 use crate::wire::time::Time;
 use serde::{Serialize, Serializer};

@@ -112,7 +112,8 @@ fn measure(table: &mut Table, kind: &str, url: &str, filled: &Filled) {
         Budget::FigureAtMost(BUDGET_MS),
     );
     let took = millis(&|| {
-        let view = runtime.block_on(database::look(&inspector, &[filled.with_log], now()));
+        let view =
+            runtime.block_on(database::look(&inspector, &[filled.with_log], now(), database::PATIENCE));
         assert!(view.sagas.as_option().is_some(), "{:?}", view.sagas);
     });
     table.add(&format!("{kind}, what status asks"), took, "ms", limit, Budget::None);

@@ -252,7 +252,7 @@ fn json_has_every_documented_field_and_one_line_per_document_on_request() {
         fields,
         [
             "coordinator",
-            "database_seen_by",
+            "database",
             "details",
             "failed_sagas",
             "last_pass",

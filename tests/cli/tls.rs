@@ -111,12 +111,13 @@ fn a_bad_certificate_is_told_and_not_tried_again() {
         ] {
             assert!(run.stderr.contains(&line), "{line}: {run}");
         }
-        // Once for everything together, and once for each of the two parts.
-        assert_eq!(proxy.connections(), 3, "{reason}");
+        // Once for everything together, and once for each of the two parts, of which the second may not have got that far when
+        // the first ended the command.
+        assert!((2..=3).contains(&proxy.connections()), "{reason}: {}", proxy.connections());
         let blast = env.run(&["blast", "--external-url", &url, "--url", &url, "--count", "5", "-q"]);
         assert_eq!(blast.code, 3, "{blast}");
         assert!(blast.stderr.contains(&format!("caused by: {reason}\n")), "{blast}");
-        assert_eq!(proxy.connections(), 4, "{reason}");
+        assert!((3..=4).contains(&proxy.connections()), "{reason}: {}", proxy.connections());
     }
     assert!(server.requests().is_empty(), "nothing is said to a server that is not trusted");
 }

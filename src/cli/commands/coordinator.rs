@@ -268,7 +268,7 @@ fn locate(
 fn lookout(database: &Database) -> std::io::Result<Lookout> {
     let database = database.clone();
     Lookout::start(async move |options| match &database {
-        // Connections of clients must not be in the way of what is opened at last.
+        // What is opened late must not fail because clients have taken all descriptors.
         Database::Sqlite(path) => from_reserve_throughout(Inspector::open_file(path, options)).await,
         Database::Postgresql { url, on_session_loss: _ } => Inspector::open_server(url, options).await,
     })

@@ -3,11 +3,11 @@
 use super::several::ask_each;
 use crate::cli::config::{OutputMode, Timeout};
 use crate::cli::context::Context;
-use crate::cli::database::CONNECT_PATIENCE;
+use crate::cli::database::{CONNECT_PATIENCE, in_millis};
 use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
 use crate::cli::screen::Screen;
 use crate::client::Client;
-use crate::observe::database;
+use crate::observe::database::{self, DatabaseView};
 use crate::observe::recovery::Trouble;
 use crate::observe::status::{self, ApiPart, Everything, SeenBy, Status, StatusError};
 use crate::render::{self, Limit, escape::escape, style::Style};
@@ -85,23 +85,30 @@ async fn look_once(ctx: &mut Context<'_>, client: &Client) -> Result<Status, Fai
     let ApiPart { task, info } = api;
     let mut status = Status::new(client.base().to_string(), &task, &info, ctx.now());
     let left = client.deadline().saturating_duration_since(Instant::now());
-    let (reason, patience) = match database {
-        Some(Part::Present(view)) => {
-            status.add_database(Part::Present(view), SeenBy::Coordinator);
+    let is_known = |view: &Part<DatabaseView>| view.as_option().is_some_and(|view| !view.is_blank());
+    let told = match database {
+        Some(told) if is_known(&told) => {
+            status.add_database(told, SeenBy::Coordinator);
             return Ok(status);
         }
-        // What is out of its reach need not be out of ours. But if it is, what the coordinator says counts.
-        Some(Part::Missing(reason)) => (Some(reason), SECOND_ATTEMPT),
-        None => (None, CONNECT_PATIENCE),
+        told => told,
     };
-    let view = match ctx.inspector_of(info.as_option(), patience.min(left)).await {
+    // What is out of its reach need not be out of ours.
+    let patience = if told.is_some() { SECOND_ATTEMPT } else { CONNECT_PATIENCE };
+    let own = match ctx.inspector_of(info.as_option(), patience.min(left)).await {
         Part::Present(inspector) => {
+            let left = client.deadline().saturating_duration_since(Instant::now());
+            let patience = in_millis(database::PATIENCE.min(left));
             let recovered = status.recovery.recovered_ids();
-            Part::Present(database::look(&inspector, &recovered, ctx.now()).await)
+            Part::Present(database::look(&inspector, &recovered, ctx.now(), patience).await)
         }
-        Part::Missing(own) => Part::Missing(reason.unwrap_or(own)),
+        Part::Missing(reason) => Part::Missing(reason),
     };
-    status.add_database(view, SeenBy::Sagactl);
+    match told {
+        // If it is, what the coordinator says of it counts.
+        Some(told) if !is_known(&own) => status.add_database(told, SeenBy::Coordinator),
+        _ => status.add_database(own, SeenBy::Sagactl),
+    }
     Ok(status)
 }
 

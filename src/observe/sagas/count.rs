@@ -11,12 +11,11 @@ use crate::store::inspect::Inspector;
 use crate::store::inspect::error::InspectError;
 use crate::wire::field::Field;
 use crate::wire::ids::SagaId;
+use crate::wire::overview::Shared;
 use crate::wire::time::Time;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, HashMap};
-
-use crate::wire::overview::Shared;
 
 /// Sagas that are gone through at once.
 const PAGE: u32 = 1_000;

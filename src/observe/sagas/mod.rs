@@ -27,12 +27,12 @@ use crate::store::inspect::error::InspectError;
 use crate::store::inspect::logs::Failure;
 use crate::wire::field::Field;
 use crate::wire::ids::SagaId;
+use crate::wire::overview::{FailedNode, ListedSaga};
 use crate::wire::sagas::{Outcome, Saga, SagaErrorInfo, SagaState};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, HashMap};
 
-use crate::wire::overview::{FailedNode, ListedSaga};
 pub use walk::FREE_SCAN;
 
 /// Failures by saga, newest first within each.

@@ -8,7 +8,7 @@ use super::super::{Limit, Look, time};
 use super::escape;
 use crate::observe::database::{Counted, SagaCounts};
 use crate::observe::sagas::count::Key;
-use crate::observe::status::SeenBy;
+use crate::observe::status::{SeenBy, SeenDatabase};
 use crate::wire::overview::{FailedNode, ListedSaga};
 use std::io::{self, Write};
 
@@ -29,19 +29,18 @@ const FAILED_COLUMNS: [Column; 7] = [
     Column::message("UNDO_ERROR", 10),
 ];
 
-/// Writes which database it is, as far as that is known, and who looked at it.
+/// Writes which database it is and who looked at it.
 pub(super) fn render_heading(
     out: &mut dyn Write,
     look: &Look,
-    sagas: Option<&SagaCounts>,
-    seen_by_whom: Option<SeenBy>,
+    database: Option<&SeenDatabase>,
 ) -> io::Result<()> {
-    let source = sagas.map_or_else(String::new, |sagas| format!(" {}", escape(&sagas.source)));
+    let source = database.map_or_else(String::new, |database| format!(" {}", escape(&database.source)));
     let heading = format!("database:{source}");
     let seen_by = "as the coordinator sees it";
     let fits = look.width.is_none_or(|width| heading.chars().count() + 2 + seen_by.len() <= width);
     write!(out, "\n{}", look.paint.apply(Style::Heading, &heading))?;
-    match seen_by_whom {
+    match database.map(|database| database.seen_by) {
         Some(SeenBy::Coordinator) if fits => writeln!(out, ", {seen_by}"),
         Some(SeenBy::Coordinator) => writeln!(out, "\n{HEADING_INDENT}{seen_by}"),
         Some(SeenBy::Sagactl) | None => writeln!(out),

@@ -320,7 +320,7 @@ fn json_has_the_documented_fields() {
         "url": "http://127.0.0.1:12221",
         "version": "0.1.0"
       },
-      "database_seen_by": null,
+      "database": null,
       "details": "…",
       "failed_sagas": null,
       "last_pass": {
@@ -494,6 +494,29 @@ fn what_the_database_adds() {
     note: the recovery report is of a shape that this version does not know: it is not a JSON object
     note: what became of the recovered sagas is not known: not asked
     "#);
+}
+
+#[test]
+fn which_database_it_is_does_not_hang_on_its_counts() {
+    let mut status = status(&task(idle(), json!(null)), &Part::Missing("not asked".to_owned()));
+    let missing = || "it took too long".to_owned();
+    let view = DatabaseView {
+        source: "sqlite:/var/lib/sagactl/sagactl.db (sagactl schema 3)".to_owned(),
+        names: Part::Missing(missing()),
+        failed_sagas: Part::Present(Vec::new()),
+        sagas: Part::Missing(missing()),
+    };
+    let blank = DatabaseView { failed_sagas: Part::Missing(missing()), ..view.clone() };
+    status.add_database(Part::Present(blank), SeenBy::Coordinator);
+    assert_eq!(status.database, None, "nobody has seen anything");
+    status.add_database(Part::Present(view), SeenBy::Sagactl);
+    let shown = picture(&status, |look| look, Limit::Rows(2));
+    assert!(
+        shown.contains(
+            "\ndatabase: sqlite:/var/lib/sagactl/sagactl.db (sagactl schema 3)\n    no failed sagas\n"
+        ),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -35,6 +35,7 @@ const INSTRUCTIONS: i32 = 100;
 pub(super) struct File {
     url: String,
     path: PathBuf,
+    asker: Asker,
     answering: Arc<Mutex<Where>>,
     /// The number of the next question.
     next: Arc<AtomicU64>,
@@ -80,7 +81,7 @@ impl File {
             Asker::OnItsOwnThread => Where::Alone(answering),
         };
         let answering = Arc::new(Mutex::new(answering));
-        let file = Self { url, path, answering, next: Arc::default(), under_way };
+        let file = Self { url, path, asker, answering, next: Arc::default(), under_way };
         Ok((file, source))
     }
 
@@ -104,6 +105,10 @@ impl File {
     pub(super) async fn ask(&self, query: Query, limit: Duration) -> Result<Vec<RawRow>, InspectError> {
         let failed = |error| InspectError::of_file(&self.url, error);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
+        if self.asker == Asker::OnItsOwnThread {
+            // Or who asks again and again would never hear that its time is over.
+            tokio::task::yield_now().await;
+        }
         let timed_out = || InspectError::TimedOut { url: self.url.clone(), limit };
         let asked = self
             .answering
@@ -114,11 +119,6 @@ impl File {
             Asked::Answered(rows) => return Ok(rows),
             Asked::HandedOver(answered) => answered,
             Asked::BrokenOff => return Err(timed_out()),
-            Asked::AnsweredAlone(rows) => {
-                // Or who asks again and again would never hear that its time is over.
-                tokio::task::yield_now().await;
-                return Ok(rows);
-            }
         };
         match tokio::time::timeout(limit, answered).await {
             Ok(Ok(answer)) => answer.map_err(failed),
@@ -143,7 +143,6 @@ impl File {
 /// What became of a question.
 enum Asked {
     Answered(Vec<RawRow>),
-    AnsweredAlone(Vec<RawRow>),
     BrokenOff,
     HandedOver(oneshot::Receiver<Result<Vec<RawRow>, StoreError>>),
 }
@@ -154,7 +153,7 @@ impl Where {
             Self::OnAThread(thread) => thread,
             Self::Alone(answering) => {
                 let answer = answering.answer_within(limit, limit, &question.query);
-                return answer.map_or(Ok(Asked::BrokenOff), |answer| answer.map(Asked::AnsweredAlone));
+                return answer.map_or(Ok(Asked::BrokenOff), |answer| answer.map(Asked::Answered));
             }
             Self::Here(answering, spent) => {
                 if *spent < AT_ONCE_IN_ALL {
