@@ -166,7 +166,12 @@ impl<'c> Context<'c> {
         self.client = None;
         self.store = None;
         self.inspector = None;
-        self.share = Some(self.deadline().saturating_duration_since(Instant::now()) / share.max(1));
+        self.share = Some(self.time_left() / share.max(1));
+    }
+
+    /// How much time the command has left, in whole milliseconds: people may be told of it.
+    pub(super) fn time_left(&self) -> Duration {
+        time::in_millis(self.deadline().saturating_duration_since(Instant::now()))
     }
 
     /// The way to print, which must be one of those that make sense for the command.
@@ -235,7 +240,7 @@ impl<'c> Context<'c> {
     }
 
     fn make_client(&self, base: BaseUrl, token: Option<Token>, retry: RetryScope) -> Result<Client, Failure> {
-        let left = self.deadline().saturating_duration_since(Instant::now());
+        let left = self.time_left();
         let left = self.share.map_or(left, |share| share.min(left));
         if base.is_https() {
             // Before anything else is made of it, for its error is the user's to mend.

@@ -14,7 +14,7 @@ use crate::store::inspect::{Inspector, OpenOptions};
 use crate::wire::info::Info;
 use crate::wire::part::Part;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest wait for a coordinator to say where its database is.
 const INFO_PATIENCE: Duration = Duration::from_secs(2);
@@ -60,10 +60,9 @@ impl Context<'_> {
                 Part::Present(inspector)
             }
             Ok(Err(error)) => Part::Missing(error.to_string()),
-            Err(_) => Part::Missing(format!(
-                "{url} did not answer within {}",
-                humantime::format_duration(in_millis(patience))
-            )),
+            Err(_) => {
+                Part::Missing(format!("{url} did not answer within {}", humantime::format_duration(patience)))
+            }
         }
     }
 
@@ -79,11 +78,6 @@ impl Context<'_> {
             },
             (None, None) => Part::Missing("no database; --db-url names one".to_owned()),
         }
-    }
-
-    /// How much time the command has left.
-    pub(super) fn time_left(&self) -> Duration {
-        self.deadline().saturating_duration_since(Instant::now())
     }
 
     /// Which database a command is about that cannot do without one.
@@ -148,11 +142,6 @@ impl Kept {
     pub(super) fn put_back(&mut self, url: DbUrl, inspector: Inspector) {
         self.0 = Some((url, inspector));
     }
-}
-
-/// A duration as people are told of it.
-pub(super) fn in_millis(duration: Duration) -> Duration {
-    Duration::from_millis(duration.as_millis().try_into().unwrap_or(u64::MAX))
 }
 
 async fn open(

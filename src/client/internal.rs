@@ -199,14 +199,13 @@ impl Client {
     /// Whether the coordinator takes sagas and what it has left; `None` if it cannot be asked to quiesce at all, as Nexuses
     /// before August 2025.
     pub async fn fetch_quiesce(&self) -> Result<Option<FetchedQuiesce>, CallError> {
-        let call = Call::new(Operation::FetchQuiesce);
-        let answer = match self.succeed(&call, &[], None).await {
-            Ok(answer) => answer,
-            Err(error) if error.is_unknown_operation() => return Ok(None),
-            Err(error) => return Err(error),
+        let operation = Operation::FetchQuiesce;
+        let Some(json) = self.fetch_if_known::<Box<RawValue>>(operation).await? else { return Ok(None) };
+        let read = || {
+            let json = json.get().as_bytes();
+            Ok(FetchedQuiesce { raw: decode::from_bytes(json)?, status: decode::from_bytes(json)? })
         };
-        let raw = self.read(call.clone(), &answer)?;
-        self.read(call, &answer).map(|status| Some(FetchedQuiesce { status, raw }))
+        read().map(Some).map_err(|error| self.unreadable(Call::new(operation), error))
     }
 
     /// Asks the coordinator to take no more sagas; false if it cannot.

@@ -10,6 +10,7 @@ use super::tls::Trust;
 use super::tls::trouble::Trouble as TlsTrouble;
 use super::token::Token;
 use crate::wire::external::IDEMPOTENCY_KEY_HEADER;
+use crate::wire::time::in_millis;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use rustls::ClientConfig;
@@ -206,6 +207,11 @@ impl Client {
         self.deadline
     }
 
+    /// How much of its time is left, in whole milliseconds: people may be told of it.
+    pub fn time_left(&self) -> Duration {
+        in_millis(self.deadline.saturating_duration_since(Instant::now()))
+    }
+
     /// What may be tried again.
     pub fn retry(&self) -> RetryScope {
         self.config.retry
@@ -216,8 +222,7 @@ impl Client {
         if call.operation.is_read() {
             return self.deadline;
         }
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        self.deadline - time_for_finding_out(left)
+        self.deadline - time_for_finding_out(self.time_left())
     }
 
     /// Makes a call and brings its answer, whatever the status.
@@ -392,7 +397,7 @@ fn causes<'e>(error: &'e (dyn Error + 'static)) -> Vec<&'e (dyn Error + 'static)
 /// A measured time as a person would say it.
 fn rounded(duration: Duration) -> Duration {
     if duration < Duration::from_secs(1) {
-        Duration::from_millis(duration.as_millis().try_into().unwrap_or(u64::MAX))
+        in_millis(duration)
     } else {
         Duration::from_millis((duration.as_millis() / 100 * 100).try_into().unwrap_or(u64::MAX))
     }

@@ -152,10 +152,9 @@ pub async fn ask_api(client: &Client) -> Result<ApiPart, StatusError> {
 /// One answer has it all, nearly always, and it comes at once. If it does not, that may be the database's fault, which then has some
 /// time while the rest is asked for by itself.
 pub async fn ask_for_everything(client: &Client) -> Result<Everything, StatusError> {
-    // If it brings nothing, the database is yet to be asked, which takes time too.
     let began = Instant::now();
-    let left = client.deadline().saturating_duration_since(began);
-    let patient = client.with_at_most(OVERVIEW_PATIENCE.min(left / 2));
+    // If it brings nothing, the database is yet to be asked, which takes time too.
+    let patient = client.with_at_most(OVERVIEW_PATIENCE.min(client.time_left() / 2));
     let mut overview = pin!(patient.fetch_overview());
     let only_api = |api| Everything { api, database: None };
     match tokio::time::timeout(OVERVIEW_AT_ONCE, &mut overview).await {

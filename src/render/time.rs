@@ -1,7 +1,7 @@
 //! Times and durations as people read them.
 
 use super::{Look, TimeStyle};
-use crate::wire::time::Time;
+use crate::wire::time::{Time, in_millis};
 use chrono::SecondsFormat;
 use std::time::Duration;
 
@@ -50,9 +50,7 @@ pub fn coarse(duration: Duration) -> String {
 pub fn measured(duration: Duration) -> String {
     let shown = match duration.as_nanos() {
         0..1_000_000 => Duration::from_micros(duration.as_micros().try_into().unwrap_or(u64::MAX)),
-        1_000_000..60_000_000_000 => {
-            Duration::from_millis(duration.as_millis().try_into().unwrap_or(u64::MAX))
-        }
+        1_000_000..60_000_000_000 => in_millis(duration),
         _ => return coarse(duration),
     };
     humantime::format_duration(shown).to_string()

@@ -103,6 +103,13 @@ pub enum Worst {
     UndoFailed,
 }
 
+impl Worst {
+    /// Whether something failed, be it an action or an undo action.
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::Failed | Self::UndoFailed)
+    }
+}
+
 /// Which events a node has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeShape([bool; 6]);

@@ -19,6 +19,11 @@ pub fn now() -> Time {
     DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now)
 }
 
+/// A duration as people are told of it, without what is less than a millisecond.
+pub fn in_millis(duration: Duration) -> Duration {
+    Duration::from_millis(duration.as_millis().try_into().unwrap_or(u64::MAX))
+}
+
 /// A duration in the shape that Nexus's API uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WireDuration {

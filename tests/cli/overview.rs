@@ -9,14 +9,8 @@ use std::io::Write;
 use std::process::Stdio;
 use std::time::Duration;
 
-/// A coordinator that answers `GET /overview` so, and knows the parts as well.
 fn coordinator(overview: impl Fn() -> Reply + Send + Sync + 'static) -> Server {
-    Server::start(move |request, _| match request.path.as_str() {
-        "/overview" => overview(),
-        "/bgtasks/view/saga_recovery" => Reply::fixture(200, "coordinator/task.json"),
-        "/info" => Reply::fixture(200, "coordinator/info.json"),
-        _ => Reply::no_route(),
-    })
+    Server::coordinator(fixture_json("coordinator/info.json"), overview)
 }
 
 fn status_json(env: &TestEnv, more: &[&str]) -> Value {
@@ -186,17 +180,9 @@ fn without_an_overview_the_parts_are_asked_for_and_the_database_itself() {
         || Reply::Hang,
     ];
     for (number, overview) in overviews.into_iter().enumerate() {
-        let named = db_url.clone();
-        let server = Server::start(move |request, _| match request.path.as_str() {
-            "/overview" => overview(),
-            "/bgtasks/view/saga_recovery" => Reply::fixture(200, "coordinator/task.json"),
-            "/info" => {
-                let mut info = fixture_json("coordinator/info.json");
-                info["db_url"] = json!(named);
-                Reply::json(200, info.to_string())
-            }
-            _ => Reply::no_route(),
-        });
+        let mut info = fixture_json("coordinator/info.json");
+        info["db_url"] = json!(db_url);
+        let server = Server::coordinator(info, overview);
         let run = TestEnv::at(&server).run(&["status", "--timeout", "10s"]);
         assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{number}: {run}");
         assert!(run.stdout.contains(&format!("database: {db_url} (sagactl schema ")), "{number}: {run}");

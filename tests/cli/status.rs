@@ -8,13 +8,9 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Our own coordinator, as far as `status` asks it.
+/// An older coordinator of ours.
 fn coordinator() -> Server {
-    Server::start(|request, _| match request.path.as_str() {
-        "/bgtasks/view/saga_recovery" => Reply::fixture(200, "coordinator/task.json"),
-        "/info" => Reply::fixture(200, "coordinator/info.json"),
-        _ => Reply::no_route(),
-    })
+    Server::coordinator(fixture_json("coordinator/info.json"), Reply::no_route)
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::several::ask_each;
 use crate::cli::config::{OutputMode, Timeout};
 use crate::cli::context::Context;
-use crate::cli::database::{CONNECT_PATIENCE, in_millis};
+use crate::cli::database::CONNECT_PATIENCE;
 use crate::cli::failure::{CommandResult, Failure, Kind, Outcome};
 use crate::cli::screen::Screen;
 use crate::client::Client;
@@ -13,7 +13,7 @@ use crate::observe::status::{self, ApiPart, Everything, SeenBy, Status, StatusEr
 use crate::render::{self, Limit, escape::escape, style::Style};
 use crate::wire::part::Part;
 use crate::wire::time::Time;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest wait for a connection to a database that its coordinator has no connection to.
 const SECOND_ATTEMPT: Duration = Duration::from_secs(2);
@@ -84,7 +84,6 @@ async fn look_once(ctx: &mut Context<'_>, client: &Client) -> Result<Status, Fai
     };
     let ApiPart { task, info } = api;
     let mut status = Status::new(client.base().to_string(), &task, &info, ctx.now());
-    let left = client.deadline().saturating_duration_since(Instant::now());
     let is_known = |view: &Part<DatabaseView>| view.as_option().is_some_and(|view| !view.is_blank());
     let told = match database {
         Some(told) if is_known(&told) => {
@@ -95,10 +94,9 @@ async fn look_once(ctx: &mut Context<'_>, client: &Client) -> Result<Status, Fai
     };
     // What is out of its reach need not be out of ours.
     let patience = if told.is_some() { SECOND_ATTEMPT } else { CONNECT_PATIENCE };
-    let own = match ctx.inspector_of(info.as_option(), patience.min(left)).await {
+    let own = match ctx.inspector_of(info.as_option(), patience.min(client.time_left())).await {
         Part::Present(inspector) => {
-            let left = client.deadline().saturating_duration_since(Instant::now());
-            let patience = in_millis(database::PATIENCE.min(left));
+            let patience = database::PATIENCE.min(client.time_left());
             let recovered = status.recovery.recovered_ids();
             Part::Present(database::look(&inspector, &recovered, ctx.now(), patience).await)
         }

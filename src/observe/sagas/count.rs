@@ -6,7 +6,7 @@
 use super::filter::Filter;
 use super::walk::{Candidate, Walk};
 use super::{SagasError, failed_nodes};
-use crate::saga_log::summary::{self, Identity, NodeShape, Worst};
+use crate::saga_log::summary::{self, Identity, NodeShape};
 use crate::store::inspect::Inspector;
 use crate::store::inspect::error::InspectError;
 use crate::wire::field::Field;
@@ -151,7 +151,7 @@ impl Counting {
             );
         }
         let failed: Vec<SagaId> =
-            worst.iter().filter(|(_, worst)| **worst >= Worst::Failed).map(|(id, _)| *id).collect();
+            worst.iter().filter(|(_, worst)| worst.is_failure()).map(|(id, _)| *id).collect();
         let (failures, dags) = match wants_failures && !failed.is_empty() {
             true => (inspector.load_failures(&failed).await?, inspector.load_dags(&failed).await?),
             false => (HashMap::new(), HashMap::new()),

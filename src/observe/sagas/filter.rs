@@ -5,7 +5,7 @@
 
 use crate::saga_log::action_error;
 use crate::saga_log::record::SagaRecord;
-use crate::saga_log::summary::{self, LogTotals, Worst};
+use crate::saga_log::summary::{self, LogTotals};
 use crate::wire::field::Field;
 use crate::wire::ids::SecId;
 use crate::wire::sagas::{CachedState, Outcome};
@@ -145,7 +145,7 @@ impl Filter {
                 verdict.and(Verdict::of(outcome.is_some_and(|outcome| self.outcomes.contains(&outcome))));
         }
         if self.failing {
-            verdict = verdict.and(Verdict::of(totals.worst() >= Worst::Failed));
+            verdict = verdict.and(Verdict::of(totals.worst().is_failure()));
         }
         if let Some(idle) = self.idle {
             // A saga whose log is empty has been idle from its creation on.

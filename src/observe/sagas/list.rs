@@ -8,7 +8,7 @@ use super::filter::Filter;
 use super::walk::{Candidate, FREE_SCAN, Walk, Way};
 use super::{Failures, SagasError};
 use crate::saga_log::record::SagaRecord;
-use crate::saga_log::summary::{LogTotals, Worst};
+use crate::saga_log::summary::LogTotals;
 use crate::store::inspect::Inspector;
 use crate::store::inspect::error::InspectError;
 use crate::wire::ids::SagaId;
@@ -237,11 +237,8 @@ async fn describe(
                 (saga, totals)
             })
             .collect();
-        let failed: Vec<SagaId> = page
-            .iter()
-            .filter(|(_, totals)| totals.worst() >= Worst::Failed)
-            .map(|(saga, _)| saga.id)
-            .collect();
+        let failed: Vec<SagaId> =
+            page.iter().filter(|(_, totals)| totals.worst().is_failure()).map(|(saga, _)| saga.id).collect();
         let failures: Failures = inspector.load_failures(&failed).await?;
         let dags = if failed.is_empty() { HashMap::new() } else { inspector.load_dags(&failed).await? };
         for (saga, totals) in page {

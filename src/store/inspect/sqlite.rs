@@ -17,7 +17,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, InterruptHandle, OptionalExtension, Statement};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -35,7 +35,6 @@ const INSTRUCTIONS: i32 = 100;
 pub(super) struct File {
     url: String,
     path: PathBuf,
-    asker: Asker,
     answering: Arc<Mutex<Where>>,
     /// The number of the next question.
     next: Arc<AtomicU64>,
@@ -81,7 +80,7 @@ impl File {
             Asker::OnItsOwnThread => Where::Alone(answering),
         };
         let answering = Arc::new(Mutex::new(answering));
-        let file = Self { url, path, asker, answering, next: Arc::default(), under_way };
+        let file = Self { url, path, answering, next: Arc::default(), under_way };
         Ok((file, source))
     }
 
@@ -90,9 +89,13 @@ impl File {
         self.path.clone()
     }
 
+    fn answering(&self) -> MutexGuard<'_, Where> {
+        self.answering.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The present moment of its contents, for who is on its own thread.
     pub(super) fn moment(&self) -> Result<Option<Moment>, InspectError> {
-        match &mut *self.answering.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &mut *self.answering() {
             Where::Here(..) | Where::OnAThread(_) => Ok(None),
             Where::Alone(answering) => {
                 let moment = answering.visitor.moment();
@@ -105,16 +108,13 @@ impl File {
     pub(super) async fn ask(&self, query: Query, limit: Duration) -> Result<Vec<RawRow>, InspectError> {
         let failed = |error| InspectError::of_file(&self.url, error);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        if self.asker == Asker::OnItsOwnThread {
+        let is_alone = matches!(*self.answering(), Where::Alone(_));
+        if is_alone {
             // Or who asks again and again would never hear that its time is over.
             tokio::task::yield_now().await;
         }
         let timed_out = || InspectError::TimedOut { url: self.url.clone(), limit };
-        let asked = self
-            .answering
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .ask(Question { number, query }, limit);
+        let asked = self.answering().ask(Question { number, query }, limit);
         let answered = match asked.map_err(failed)? {
             Asked::Answered(rows) => return Ok(rows),
             Asked::HandedOver(answered) => answered,

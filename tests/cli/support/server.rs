@@ -2,6 +2,7 @@
 //! are too polite for what is tested here.
 
 use super::fixture;
+use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,6 +91,16 @@ impl Server {
             path if path.starts_with("/bgtasks/view/") => {
                 Reply::fixture(404, "nexus/error-unknown-task.json")
             }
+            _ => Reply::no_route(),
+        })
+    }
+
+    /// A coordinator of ours, as far as `status` asks it, that answers `GET /overview` so.
+    pub(crate) fn coordinator(info: Value, overview: impl Fn() -> Reply + Send + Sync + 'static) -> Self {
+        Self::start(move |request, _| match request.path.as_str() {
+            "/overview" => overview(),
+            "/bgtasks/view/saga_recovery" => Reply::fixture(200, "coordinator/task.json"),
+            "/info" => Reply::json(200, info.to_string()),
             _ => Reply::no_route(),
         })
     }

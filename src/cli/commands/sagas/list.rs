@@ -13,8 +13,7 @@ use crate::render;
 use crate::store::inspect::Inspector;
 use crate::store::inspect::saga::SecLookup;
 use crate::wire::overview::ListedSaga;
-use crate::wire::sagas::CachedState;
-use crate::wire::sagas::Outcome as SagaOutcome;
+use crate::wire::sagas::{CachedState, Outcome as SagaOutcome};
 use std::io;
 
 /// List sagas, newest first
